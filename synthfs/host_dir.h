@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// A folder of the host shown as it is, never above its root, and never through its links.
+#pragma once
+
+#include <cstddef>
+
+#include "synthfs/node.h"
+
+namespace ennead::synthfs {
+
+struct HostDirOptions {
+    bool read_only = false;
+    // Whether the guest may leave set-user-ID and set-group-ID files on the host: EPERM if not. A
+    // server run by root makes files in the caller's name, so such a file would be a way to become
+    // root on the host.
+    bool allow_set_id = false;
+    // Descriptors kept open for directories and files used last; open files may take as many again,
+    // and each file that is held after its removal takes one.
+    std::size_t max_descriptors = 256;
+};
+
+// `root_fd` (O_PATH | O_DIRECTORY suffices) is owned from here on, also on failure.
+//
+// Others on the host may change the folder at any time: a node whose file was replaced there
+// answers ESTALE. Only regular files and directories are ever opened. Device nodes are shown but
+// cannot be made.
+[[nodiscard]] Result<NodePtr> make_host_dir(int root_fd, HostDirOptions options = {});
+
+}  // namespace ennead::synthfs

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// One open of a host tree's file or directory.
+#include "synthfs/host_handle.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace ennead::synthfs {
+
+namespace {
+
+constexpr auto kMaxOffset = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+
+bool readable(int flags) {
+    return (flags & O_ACCMODE) != O_WRONLY;
+}
+bool writable(int flags) {
+    return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+}  // namespace
+
+HostFileHandle::HostFileHandle(HostNodePtr node, int flags)
+    : node_(std::move(node)), flags_(flags) {}
+
+HostFileHandle::~HostFileHandle() {
+    for (const auto& [client, pid] : lock_owners_) {
+        node_->locks().release(client, pid);
+    }
+    node_->tree().kept_descriptors -= (kept_read_ ? 1u : 0u) + (kept_write_ ? 1u : 0u);
+}
+
+Result<> HostFileHandle::prepare() {
+    const bool direct = node_->tree().mode == HostMode::direct;
+    if (readable(flags_) || !direct) {
+        if (auto fd = contents(false); !fd) {
+            return fd.error();
+        }
+    }
+    if (writable(flags_) && direct) {
+        if (auto fd = contents(true); !fd) {
+            return fd.error();
+        }
+    }
+    return success();
+}
+
+Result<FdRef> HostFileHandle::contents(bool write) {
+    return keep(write ? kept_write_ : kept_read_, write);
+}
+
+Result<FdRef> HostFileHandle::keep(FdRef& kept, bool write) {
+    if (kept) {
+        return kept;
+    }
+    auto fd = node_->contents(write);
+    HostTree& tree = node_->tree();
+    if (fd && tree.mode == HostMode::direct && tree.kept_descriptors < tree.fds.limit()) {
+        kept = fd.value();
+        ++tree.kept_descriptors;
+    }
+    return fd;
+}
+
+void HostFileHandle::read(RequestPtr, std::uint64_t offset, std::span<std::byte> into,
+                          Reply<std::size_t> reply) {
+    reply(read_some(offset, into));
+}
+
+void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
+                           std::span<const std::byte> data, Reply<std::size_t> reply) {
+    reply(write_some(request ? request->caller() : Caller{}, offset, data));
+}
+
+Result<std::size_t> HostFileHandle::read_some(std::uint64_t offset, std::span<std::byte> into) {
+    if (!readable(flags_)) {
+        return error(EBADF);
+    }
+    if (offset >= kMaxOffset) {
+        return std::size_t{0};
+    }
+    const auto fd = contents(false);
+    if (!fd) {
+        return fd.error();
+    }
+    std::size_t done = 0;
+    const std::size_t want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), kMaxOffset - offset));
+    while (done < want) {
+        const ssize_t got = ::pread(fd.value()->get(), into.data() + done, want - done,
+                                    static_cast<off_t>(offset + done));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0 && done == 0) {
+            return last_error();
+        }
+        if (got <= 0) {
+            break;
+        }
+        done += static_cast<std::size_t>(got);
+    }
+    node_->note_read();
+    return done;
+}
+
+Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64_t offset,
+                                               std::span<const std::byte> data) {
+    if (!writable(flags_)) {
+        return error(EBADF);
+    }
+    if (data.empty()) {
+        return std::size_t{0};
+    }
+    const auto fd = contents(true);
+    if (!fd) {
+        return fd.error();
+    }
+    if ((flags_ & O_APPEND) != 0) {
+        const auto st = stat_fd(fd.value()->get());
+        if (!st) {
+            return st.error();
+        }
+        offset = static_cast<std::uint64_t>(st.value().st_size);
+    }
+    if (offset >= kMaxOffset) {
+        return error(EFBIG);
+    }
+    const std::size_t want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(data.size(), kMaxOffset - offset));
+    std::size_t done = 0;
+    std::error_code failure;
+    while (done < want) {
+        const ssize_t put = ::pwrite(fd.value()->get(), data.data() + done, want - done,
+                                     static_cast<off_t>(offset + done));
+        if (put < 0 && errno == EINTR) {
+            continue;
+        }
+        if (put <= 0) {
+            failure = put < 0 ? last_error() : error(EIO);
+            break;
+        }
+        done += static_cast<std::size_t>(put);
+    }
+    if (done == 0) {
+        return failure;
+    }
+    if (auto noted = node_->note_write(caller); !noted) {
+        return noted.error();
+    }
+    if ((flags_ & O_SYNC) == O_SYNC || (flags_ & O_DSYNC) != 0) {
+        if (auto synced = node_->sync((flags_ & O_SYNC) != O_SYNC); !synced) {
+            return synced.error();
+        }
+    }
+    return done;
+}
+
+void HostFileHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {
+    reply(node_->sync(data_only));
+}
+
+void HostFileHandle::lock(RequestPtr, const Lock& lock, Reply<> reply) {
+    auto set = node_->locks().set(lock);
+    if (set && lock.kind != Lock::Kind::unlock) {
+        lock_owners_.emplace(lock.client, lock.pid);
+    }
+    reply(set);
+}
+
+void HostFileHandle::getlock(RequestPtr, const Lock& lock, Reply<Lock> reply) {
+    reply(node_->locks().blocking(lock));
+}
+
+void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
+                            Reply<std::vector<DirEntry>> reply) {
+    if (offset == 0 || !listed_) {
+        auto entries = node_->list(std::numeric_limits<std::size_t>::max());
+        if (!entries) {
+            reply(entries.error());
+            return;
+        }
+        entries_ = std::move(entries.value());
+        listed_ = true;
+        for (std::size_t i = 0; i < entries_.size(); ++i) {
+            entries_[i].next_offset = i + 1;
+        }
+    }
+    const std::size_t first =
+        static_cast<std::size_t>(std::min<std::uint64_t>(offset, entries_.size()));
+    const std::size_t count = std::min(max_entries, entries_.size() - first);
+    const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first);
+    reply(std::vector<DirEntry>(begin, begin + static_cast<std::ptrdiff_t>(count)));
+}
+
+void HostDirHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {
+    reply(node_->sync(data_only));
+}
+
+}  // namespace ennead::synthfs

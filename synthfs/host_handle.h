@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// One open of a host tree's file or directory.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "synthfs/host_node.h"
+
+namespace ennead::synthfs {
+
+// Holds the node rather than a descriptor, so that it reads what others write after a copy-up, and
+// any number may be open. On a direct tree it does keep one while few enough are kept: there others
+// may remove the file.
+class HostFileHandle final : public Handle {
+  public:
+    HostFileHandle(HostNodePtr node, int flags);
+    ~HostFileHandle() override;
+
+    // Finds out whether the contents can be had at all.
+    [[nodiscard]] Result<> prepare();
+
+    void read(RequestPtr request, std::uint64_t offset, std::span<std::byte> into,
+              Reply<std::size_t> reply) override;
+    void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
+               Reply<std::size_t> reply) override;
+    void fsync(RequestPtr request, bool data_only, Reply<> reply) override;
+    void lock(RequestPtr request, const Lock& lock, Reply<> reply) override;
+    void getlock(RequestPtr request, const Lock& lock, Reply<Lock> reply) override;
+
+  private:
+    [[nodiscard]] Result<FdRef> contents(bool write);
+    [[nodiscard]] Result<FdRef> keep(FdRef& kept, bool write);
+    [[nodiscard]] Result<std::size_t> read_some(std::uint64_t offset, std::span<std::byte> into);
+    [[nodiscard]] Result<std::size_t> write_some(const Caller& caller, std::uint64_t offset,
+                                                 std::span<const std::byte> data);
+
+    const HostNodePtr node_;
+    const int flags_;
+    FdRef kept_read_, kept_write_;
+    std::set<std::pair<std::string, std::uint32_t>> lock_owners_;  // who locked through this handle
+};
+
+// Lists what the directory held when reading began; an offset is an index into that list plus one.
+class HostDirHandle final : public Handle {
+  public:
+    explicit HostDirHandle(HostNodePtr node) : node_(std::move(node)) {}
+
+    void readdir(RequestPtr request, std::uint64_t offset, std::size_t max_entries,
+                 Reply<std::vector<DirEntry>> reply) override;
+    void fsync(RequestPtr request, bool data_only, Reply<> reply) override;
+
+  private:
+    const HostNodePtr node_;
+    bool listed_ = false;
+    std::vector<DirEntry> entries_;
+};
+
+}  // namespace ennead::synthfs
