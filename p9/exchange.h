@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// One request frame on its way through the server, and the place its reply goes to.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "p9/wire.h"
+
+namespace ennead::p9 {
+
+// Made by the transport, owned by the server until it is answered. The memory behind request() and
+// reply_space() must live as long as the exchange itself: a file may still be read into it after
+// the server was destroyed, until its node has answered the cancelled read.
+class Exchange {
+  public:
+    virtual ~Exchange() = default;
+
+    [[nodiscard]] virtual Bytes request() const = 0;
+
+    // Room for a reply of `want` bytes; less if the transport has no more (a virtqueue's chain),
+    // and then the reply is cut short or refused. The latest answer counts, earlier ones are
+    // forgotten.
+    virtual std::span<std::byte> reply_space(std::size_t want) = 0;
+
+    // The reply is the first `size` bytes of the latest reply_space(). 0: there is no reply, since
+    // the request was flushed; a virtqueue returns the chain with nothing written. Called once; not
+    // at all when the connection ended first.
+    virtual void done(std::size_t size) = 0;
+};
+using ExchangePtr = std::unique_ptr<Exchange>;
+
+// An exchange over memory that somebody else owns and `owner` keeps alive: what a virtqueue needs.
+[[nodiscard]] inline ExchangePtr make_exchange(Bytes request, std::span<std::byte> reply_space,
+                                               std::function<void(std::size_t)> done,
+                                               std::shared_ptr<void> owner) {
+    class Borrowed final : public Exchange {
+      public:
+        Borrowed(Bytes request, std::span<std::byte> space, std::function<void(std::size_t)> done,
+                 std::shared_ptr<void> owner)
+            : owner_(std::move(owner)), request_(request), space_(space), done_(std::move(done)) {}
+
+        Bytes request() const override { return request_; }
+        std::span<std::byte> reply_space(std::size_t) override { return space_; }
+        void done(std::size_t size) override { done_(size); }
+
+      private:
+        std::shared_ptr<void> owner_;
+        Bytes request_;
+        std::span<std::byte> space_;
+        std::function<void(std::size_t)> done_;
+    };
+    return std::make_unique<Borrowed>(request, reply_space, std::move(done), std::move(owner));
+}
+
+}  // namespace ennead::p9

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// The fids of a connection: each is given out once, opened at most once and released once.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "synthfs/node.h"
+
+namespace ennead::p9 {
+
+// Where a fid stands: a node and the way back to the root it was attached at. Shared by all fids
+// that stand below it, so a rename is seen by all of them.
+struct Place {
+    Place(synthfs::NodePtr node, std::shared_ptr<Place> parent, std::string name)
+        : node(std::move(node)), parent(std::move(parent)), name(std::move(name)) {}
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    // Frees the way up in a loop: a client can make it long enough to exhaust the stack otherwise.
+    ~Place();
+
+    synthfs::NodePtr node;
+    std::shared_ptr<Place> parent;  // null at the root
+    std::string name;               // within the parent
+    std::uint64_t seen = 0;         // by which pass over all places (see FidTable::renamed)
+};
+using PlacePtr = std::shared_ptr<Place>;
+
+struct Fid {
+    enum class Use { node, file, xattr_read, xattr_write };
+
+    PlacePtr place;
+    synthfs::Caller caller;
+    Use use = Use::node;
+    bool busy = false;  // an open or create of this fid is under way
+
+    // Use::file
+    synthfs::HandlePtr handle;
+    int flags = 0;  // O_*
+
+    // Use::xattr_read: the value or the list. Use::xattr_write: what was written so far.
+    std::string xattr_name, xattr_value;
+    std::uint64_t xattr_size = 0;  // as announced
+    int xattr_flags = 0;
+};
+using FidPtr = std::shared_ptr<Fid>;
+
+class FidTable {
+  public:
+    explicit FidTable(std::size_t limit) : limit_(limit) {}
+
+    // Null if there is none, or it is only reserved.
+    [[nodiscard]] FidPtr find(std::uint32_t number) const;
+    [[nodiscard]] std::size_t size() const { return fids_.size(); }
+
+    // Takes a number for a fid to come: EINVAL if it is in use (or is NOFID), ENFILE if there are
+    // too many.
+    [[nodiscard]] synthfs::Result<> reserve(std::uint32_t number);
+    // Fills a reserved number.
+    void bind(std::uint32_t number, FidPtr fid);
+    // Frees a number, reserved or bound; gives what was there.
+    FidPtr release(std::uint32_t number);
+    void clear() { fids_.clear(); }
+
+    // A file was renamed: every place that stood at the old name now stands at the new one.
+    void renamed(const PlacePtr& old_parent, const std::string& old_name,
+                 const PlacePtr& new_parent, const std::string& new_name);
+
+  private:
+    std::unordered_map<std::uint32_t, FidPtr> fids_;
+    std::size_t limit_;
+    std::uint64_t passes_ = 0;
+};
+
+}  // namespace ennead::p9

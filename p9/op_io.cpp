@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// Open files: lopen, lcreate, read, write, fsync, record locks.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "p9/open_flags.h"
+#include "p9/session.h"
+
+namespace ennead::p9 {
+namespace {
+
+using synthfs::Lock;
+
+// A blocked read holds its reply buffer; a stream's reader gets by with this much at a time.
+constexpr std::size_t kMaxStreamRead = 64 * 1024;
+
+// Nodes reckon in off_t, as the host's calls do: no position lies past this.
+constexpr std::uint64_t kMaxOffset = std::numeric_limits<std::int64_t>::max();
+
+std::optional<Lock::Kind> lock_kind(std::uint8_t type) {
+    switch (type) {
+        case kLockRead:
+            return Lock::Kind::read;
+        case kLockWrite:
+            return Lock::Kind::write;
+        case kLockUnlock:
+            return Lock::Kind::unlock;
+        default:
+            return std::nullopt;
+    }
+}
+
+std::uint8_t lock_type(Lock::Kind kind) {
+    return kind == Lock::Kind::read    ? kLockRead
+           : kind == Lock::Kind::write ? kLockWrite
+                                       : kLockUnlock;
+}
+
+}  // namespace
+
+void Session::on(const OpPtr& op, const Tlopen& m) {
+    const FidPtr fid = use(op, m.fid);
+    if (!fid) {
+        return;
+    }
+    if (fid->use != Fid::Use::node || fid->busy) {
+        op->fail(EINVAL);
+        return;
+    }
+    const auto flags = host_open_flags(m.flags);
+    if (!flags) {
+        op->fail(EINVAL);
+        return;
+    }
+    const auto node = fid->place->node;
+    if ((*flags & O_DIRECTORY) != 0 && !S_ISDIR(node->type())) {
+        op->fail(ENOTDIR);
+        return;
+    }
+    if (S_ISDIR(node->type()) && (*flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY) {
+        op->fail(EISDIR);
+        return;
+    }
+    fid->busy = true;
+    const int host = *flags & ~O_EXCL;  // means nothing without O_CREAT
+    node->open(op->request(), host,
+               when<synthfs::HandlePtr>(
+                   op,
+                   [this, op, fid, node, host](synthfs::HandlePtr handle) {
+                       fid->busy = false;
+                       fid->use = Fid::Use::file;
+                       fid->handle = std::move(handle);
+                       fid->flags = host;
+                       op->answer(Rlopen{qid(*node), msize() - std::uint32_t{kIoHeaderSize}});
+                   },
+                   [fid] { fid->busy = false; }));
+}
+
+void Session::on(const OpPtr& op, const Tlcreate& m) {
+    const FidPtr fid = use_dir(op, m.fid, m.name, false);
+    if (!fid) {
+        return;
+    }
+    const auto flags = host_open_flags(m.flags);
+    if (fid->use != Fid::Use::node || fid->busy || !flags) {
+        op->fail(EINVAL);
+        return;
+    }
+    fid->busy = true;
+    const std::string name(m.name);
+    const auto directory = fid->place->node;
+    directory->create(
+        op->request(), name, *flags | O_CREAT, m.mode & 07777, m.gid,
+        when<synthfs::Created>(
+            op,
+            [this, op, fid, name, host = *flags](synthfs::Created created) {
+                fid->busy = false;
+                fid->use = Fid::Use::file;
+                fid->handle = std::move(created.handle);
+                fid->flags = host;
+                fid->place = std::make_shared<Place>(created.node, fid->place, name);
+                op->answer(Rlcreate{qid(*created.node), msize() - std::uint32_t{kIoHeaderSize}});
+            },
+            [fid] { fid->busy = false; }));
+}
+
+void Session::on(const OpPtr& op, const Tread& m) {
+    const FidPtr fid = use(op, m.fid, true);
+    if (!fid) {
+        return;
+    }
+    if (fid->use == Fid::Use::xattr_read) {
+        read_xattr(op, *fid, m);
+        return;
+    }
+    if (fid->use != Fid::Use::file || (fid->flags & O_ACCMODE) == O_WRONLY) {
+        op->fail(EBADF);
+        return;
+    }
+    const synthfs::Node& node = *fid->place->node;
+    if (S_ISDIR(node.type())) {
+        op->fail(EISDIR);
+        return;
+    }
+    if (m.offset > kMaxOffset) {
+        op->fail(EINVAL);  // pread(2)
+        return;
+    }
+    const std::size_t count =
+        node.is_stream() ? std::min<std::size_t>(m.count, kMaxStreamRead) : m.count;
+    // The file's bytes go straight to where the reply will be sent from.
+    const auto room = op->data_room(count);
+    if (room.empty()) {
+        count == 0 ? op->answer_data<Rread>({}) : op->fail(EMSGSIZE);
+        return;
+    }
+    const auto handle = fid->handle;
+    handle->read(op->request(), m.offset, room, when<std::size_t>(op, [op, room](std::size_t size) {
+                     size <= room.size() ? op->answer_data<Rread>(room.first(size)) : op->fail(EIO);
+                 }));
+}
+
+void Session::on(const OpPtr& op, const Twrite& m) {
+    const FidPtr fid = use(op, m.fid, true);
+    if (!fid) {
+        return;
+    }
+    if (fid->use == Fid::Use::xattr_write) {
+        write_xattr(op, *fid, m);
+        return;
+    }
+    if (fid->use != Fid::Use::file || (fid->flags & O_ACCMODE) == O_RDONLY) {
+        op->fail(EBADF);
+        return;
+    }
+    if (m.offset > kMaxOffset - m.data.size()) {
+        op->fail(EFBIG);  // pwrite(2)
+        return;
+    }
+    const auto handle = fid->handle;
+    handle->write(op->request(), m.offset, m.data,
+                  when<std::size_t>(op, [op, most = m.data.size()](std::size_t size) {
+                      op->answer(Rwrite{static_cast<std::uint32_t>(std::min(size, most))});
+                  }));
+}
+
+void Session::on(const OpPtr& op, const Tfsync& m) {
+    const FidPtr fid = use_open(op, m.fid);
+    if (!fid) {
+        return;
+    }
+    const auto handle = fid->handle;
+    handle->fsync(op->request(), m.datasync != 0, when<void>(op, [op] { op->answer(Rfsync{}); }));
+}
+
+// Two clients may both call themselves "localhost": the connection's name keeps them apart.
+std::string Session::lock_owner(std::string_view client_id) const {
+    return options_.client + '/' + std::string(client_id);
+}
+
+void Session::on(const OpPtr& op, const Tlock& m) {
+    const FidPtr fid = use_open(op, m.fid);
+    if (!fid) {
+        return;
+    }
+    const auto kind = lock_kind(m.type);
+    if (!kind || (m.flags & ~std::uint32_t{kLockFlagBlock | kLockFlagReclaim}) != 0 ||
+        m.start > kMaxOffset || m.length > kMaxOffset - m.start) {
+        op->fail(EINVAL);
+        return;
+    }
+    const Lock lock{*kind, m.start, m.length, m.proc_id, lock_owner(m.client_id)};
+    const auto handle = fid->handle;
+    // Never waits, even with the BLOCK flag: the client is told "blocked" and asks again, as Linux
+    // does.
+    handle->lock(op->request(), lock, [op](synthfs::Result<> result) {
+        guarded(op, [&] {
+            const int errnum = result ? 0 : synthfs::to_errno(result.error());
+            switch (errnum) {
+                case 0:
+                    op->answer(Rlock{kLockSuccess});
+                    break;
+                case EAGAIN:
+                case EACCES:
+                    op->answer(Rlock{kLockBlocked});
+                    break;
+                case ENOLCK:
+                    op->answer(Rlock{kLockError});
+                    break;
+                default:
+                    op->fail(errnum);
+            }
+        });
+    });
+}
+
+void Session::on(const OpPtr& op, const Tgetlock& m) {
+    const FidPtr fid = use_open(op, m.fid);
+    if (!fid) {
+        return;
+    }
+    const auto kind = lock_kind(m.type);
+    if (!kind || m.start > kMaxOffset || m.length > kMaxOffset - m.start) {
+        op->fail(EINVAL);
+        return;
+    }
+    // Linux asks with UNLCK, meaning "whatever would stop a writer".
+    const Lock lock{*kind == Lock::Kind::unlock ? Lock::Kind::write : *kind, m.start, m.length,
+                    m.proc_id, lock_owner(m.client_id)};
+    const auto handle = fid->handle;
+    handle->getlock(op->request(), lock, when<Lock>(op, [this, op](const Lock& found) {
+                        std::string_view owner = found.client;
+                        if (owner.starts_with(options_.client + '/')) {
+                            owner.remove_prefix(options_.client.size() + 1);
+                        }
+                        op->answer(Rgetlock{lock_type(found.kind), found.start, found.length,
+                                            found.pid, owner});
+                    }));
+}
+
+}  // namespace ennead::p9

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT
+// Version, tags, flush and dispatch: what is common to all requests of a connection.
+#include "p9/server.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "p9/error.h"
+#include "p9/session.h"
+
+namespace ennead::p9 {
+
+void Op::act_on(FidPtr fid, bool nonblocking) {
+    fid_ = std::move(fid);
+    request_ = std::make_shared<synthfs::Request>(fid_->caller, nonblocking);
+}
+
+void Op::fail(int errnum) {
+    if (!exchange_) {
+        return;
+    }
+    // flush(5): the answer to a flushed request is either dropped before Rflush or stands for what
+    // was done. EINTR after a flush tells that nothing was done, so it is the one that is dropped.
+    if (!flushes_.empty() && errnum == EINTR) {
+        finish(0);
+        return;
+    }
+    const auto room = exchange_->reply_space(kHeaderSize + 4);
+    if (const auto size = encode_as(room, tag(), Rlerror{static_cast<std::uint32_t>(errnum)})) {
+        finish(*size);
+        return;
+    }
+    const auto keep = session_;
+    finish(0);
+    keep->end("reply space too small for an error");
+}
+
+void Op::too_small(std::size_t room) {
+    log_line(session_->options_.log, LogLevel::debug, "9p what=reply-too-small type=%.*s room=%zu",
+             static_cast<int>(type_name(frame_.type).size()), type_name(frame_.type).data(), room);
+    fail(EMSGSIZE);
+}
+
+std::span<std::byte> Op::data_room(std::size_t count) {
+    const std::size_t most = session_->msize() - kDataHeaderSize;
+    const std::size_t want = std::min(count, most) + kDataHeaderSize;
+    data_reply_ = exchange_->reply_space(want);
+    data_reply_ = data_reply_.first(std::min(want, data_reply_.size()));
+    return data_reply_.size() < kDataHeaderSize ? std::span<std::byte>{}
+                                                : data_reply_.subspan(kDataHeaderSize);
+}
+
+void Op::finish(std::size_t size) {
+    // Taken out first: done() may bring the next request with the same tag at once.
+    const ExchangePtr exchange = std::move(exchange_);
+    const auto session = session_;
+    const FidPtr fid = std::move(fid_);
+    std::vector<OpPtr> flushes = std::move(flushes_);
+    OpPtr self;
+    if (!detached_) {
+        if (const auto found = session->ops_.find(tag()); found != session->ops_.end()) {
+            self = std::move(found->second);
+            session->ops_.erase(found);
+        }
+    }
+    if (silent_) {
+        return;
+    }
+    session->counters_.bytes_out += detached_ ? 0 : size;
+    exchange->done(detached_ ? 0 : size);
+    // Only now: whoever reads Rflush may take it that the old tag is free.
+    for (const OpPtr& flush : flushes) {
+        flush->answer(Rflush{});
+    }
+}
+
+void Op::flush(OpPtr by) {
+    by->waits_for_ = weak_from_this();
+    flushes_.push_back(std::move(by));
+    cancel();
+}
+
+void Op::detach(bool silent) {
+    detached_ = true;
+    silent_ = silent;
+    flushes_.clear();
+}
+
+void Session::request(ExchangePtr exchange) {
+    if (ended_) {
+        return;
+    }
+    const auto keep = shared_from_this();
+    const Bytes bytes = exchange->request();
+    ++counters_.requests;
+    counters_.bytes_in += bytes.size();
+    if (bytes.size() > msize()) {
+        end(make_error_code(Error::oversized_frame).message());
+        return;
+    }
+    auto frame = decode(bytes);
+    if (!frame) {
+        end(frame.error().message());
+        return;
+    }
+    const Type type = frame.value().type;
+    if (!is_request(type) || type == Type::tlerror || type == Type::terror) {
+        end(make_error_code(Error::unexpected_type).message());
+        return;
+    }
+    if (msize_ == 0 && type != Type::tversion) {
+        end("request before a version was agreed on");
+        return;
+    }
+    if (type == Type::tversion) {
+        reset();  // first of all, since its tag may be in use
+        if (ended_) {
+            return;  // the transport gave up on hearing of a dropped request
+        }
+    }
+    const bool crowded = ops_.size() >= options_.max_pending && type == Type::tread;
+    const auto op = std::make_shared<Op>(keep, std::move(exchange), std::move(frame).value());
+    if (!ops_.try_emplace(op->tag(), op).second) {
+        end("tag in use");
+        return;
+    }
+    if (crowded) {
+        op->fail(EAGAIN);
+        return;
+    }
+    guarded(op, [&] { dispatch(op); });
+}
+
+void Session::dispatch(const OpPtr& op) {
+    std::visit(
+        [&](const auto& message) {
+            if constexpr (requires { on(op, message); }) {
+                on(op, message);
+            }
+        },
+        op->frame().message);
+}
+
+void Session::on(const OpPtr& op, const Tversion& m) {
+    const std::string_view version = m.version;
+    if (version != kVersion) {
+        // version(5): the server answers "unknown" and the client may propose another one.
+        op->answer(Rversion{std::min(m.msize, options_.max_msize), kVersionUnknown});
+        return;
+    }
+    if (m.msize < kMinMsize) {
+        op->fail(EMSGSIZE);
+        return;
+    }
+    msize_ = std::min(m.msize, options_.max_msize);
+    op->answer(Rversion{msize_, kVersion});
+}
+
+void Session::on(const OpPtr& op, const Tflush& m) {
+    const auto found = ops_.find(m.oldtag);
+    if (found == ops_.end() || found->second == op) {
+        // Answered already, or never asked: flush(5) wants an Rflush all the same.
+        op->answer(Rflush{});
+        return;
+    }
+    // A flush of a flush waits for the same request, behind it: so a long chain of them stays flat.
+    const OpPtr flushed = found->second->waits_for() ? found->second->waits_for() : found->second;
+    flushed->flush(op);
+}
+
+void Session::detach_all(bool silent) {
+    const auto ops = std::exchange(ops_, {});
+    for (const auto& [tag, op] : ops) {
+        op->detach(silent);
+    }
+    for (const auto& [tag, op] : ops) {
+        guarded(op, [&] {
+            op->cancel();
+            if (op->frame().type == Type::tflush) {
+                op->fail(EINTR);  // it waits for no node that would answer
+            }
+        });
+    }
+}
+
+void Session::reset() {
+    msize_ = 0;
+    detach_all(false);
+    fids_.clear();
+}
+
+void Session::close() {
+    closed_ = ended_ = true;
+    options_.on_end = nullptr;
+    detach_all(true);
+    fids_.clear();
+}
+
+void Session::end(std::string_view reason) {
+    if (ended_) {
+        return;
+    }
+    const auto keep = shared_from_this();
+    ended_ = true;
+    log_line(options_.log, LogLevel::warn, "9p what=bad-frame client=%s reason=\"%.*s\"",
+             options_.client.c_str(), static_cast<int>(reason.size()), reason.data());
+    detach_all(true);
+    fids_.clear();
+    if (const auto on_end = std::exchange(options_.on_end, nullptr)) {
+        on_end(reason);
+    }
+}
+
+void Session::caught(Op& op, const char* what) {
+    if (!std::exchange(exception_logged_, true)) {
+        log_line(options_.log, LogLevel::error, "9p what=exception client=%s type=%.*s text=\"%s\"",
+                 options_.client.c_str(), static_cast<int>(type_name(op.frame().type).size()),
+                 type_name(op.frame().type).data(), what);
+    }
+    op.fail(EIO);
+}
+
+FidPtr Session::use(const OpPtr& op, std::uint32_t number, bool io) {
+    FidPtr fid = fids_.find(number);
+    if (!fid) {
+        op->fail(EBADF);
+        return nullptr;
+    }
+    op->act_on(fid, io && (fid->flags & O_NONBLOCK) != 0);
+    return fid;
+}
+
+FidPtr Session::use_open(const OpPtr& op, std::uint32_t number) {
+    FidPtr fid = use(op, number);
+    if (fid && fid->use != Fid::Use::file) {
+        op->fail(EBADF);
+        return nullptr;
+    }
+    return fid;
+}
+
+FidPtr Session::use_dir(const OpPtr& op, std::uint32_t number, std::string_view name,
+                        bool removing) {
+    FidPtr fid = use(op, number);
+    if (!fid) {
+        return nullptr;
+    }
+    int refusal = 0;
+    if (fid->use != Fid::Use::node && fid->use != Fid::Use::file) {
+        refusal = EBADF;
+    } else if (!S_ISDIR(fid->place->node->type())) {
+        refusal = ENOTDIR;
+    } else if (!is_component(name)) {
+        refusal = ENOENT;
+    } else if (name == "." || name == "..") {
+        // What rmdir(2) and mkdir(2) say of them.
+        refusal = !removing ? EEXIST : name == "." ? EINVAL : ENOTEMPTY;
+    }
+    if (refusal != 0) {
+        op->fail(refusal);
+        return nullptr;
+    }
+    return fid;
+}
+
+Qid Session::qid(const synthfs::Node& node) {
+    return qid(node.identity(), node.type(), node.is_stream());
+}
+
+Qid Session::qid(const synthfs::Identity& identity, mode_t type, bool stream) {
+    const std::uint8_t kind = S_ISDIR(type)   ? kQtDir
+                              : S_ISLNK(type) ? kQtSymlink
+                              : stream        ? kQtAppend
+                                              : kQtFile;
+    return {kind, identity.version, qids_.fold(identity.source, identity.path)};
+}
+
+Server::Server(synthfs::NodePtr root, Options options)
+    : session_(std::make_shared<Session>(std::move(root), std::move(options))) {}
+
+Server::~Server() {
+    session_->close();
+}
+
+void Server::request(ExchangePtr exchange) {
+    // The owner may destroy this Server from within a reply.
+    const auto session = session_;
+    session->request(std::move(exchange));
+}
+
+std::uint32_t Server::msize() const {
+    return session_->msize();
+}
+bool Server::ended() const {
+    return session_->ended();
+}
+std::size_t Server::pending() const {
+    return session_->pending();
+}
+std::size_t Server::fids() const {
+    return session_->fids();
+}
+const ServerCounters& Server::counters() const {
+    return session_->counters();
+}
+
+}  // namespace ennead::p9

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// A 9P2000.L server for one connection: request frames in, reply frames out, whatever carries them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "p9/exchange.h"
+#include "p9/log.h"
+#include "p9/message.h"
+#include "synthfs/node.h"
+
+namespace ennead::p9 {
+
+class Session;
+
+struct ServerOptions {
+    // The largest frame either way; a client may ask for less, down to kMinMsize.
+    std::uint32_t max_msize = 512 * 1024 + kIoHeaderSize;
+    // Fids in use at once; one more is ENFILE.
+    std::size_t max_fids = 64 * 1024;
+    // Requests waiting at once; one more is answered EAGAIN. Tflush is always taken.
+    std::size_t max_pending = 1024;
+    // Whom this connection's record locks belong to, among all connections to the same files.
+    std::string client = "9p";
+    // Who acts when an attach names nobody (n_uname ~0): nobody.
+    uid_t anonymous_uid = 65534;
+    Log log{};
+    // The client broke the protocol: nothing more is read or answered. Called once, with the reason
+    // (also logged); the Server may be destroyed inside.
+    std::function<void(std::string_view reason)> on_end{};
+};
+
+struct ServerCounters {
+    std::uint64_t requests = 0;
+    std::uint64_t bytes_in = 0, bytes_out = 0;  // of frames
+};
+
+// Everything happens on the thread that owns the tree. Replies may come in any order and inside
+// request(). Destruction cancels whatever is under way; nothing is answered afterwards.
+class Server {
+  public:
+    using Options = ServerOptions;
+
+    explicit Server(synthfs::NodePtr root, Options options = {});
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    void request(ExchangePtr exchange);
+
+    // The largest frame to accept now: what was agreed on, or the most that may be.
+    [[nodiscard]] std::uint32_t msize() const;
+    [[nodiscard]] bool ended() const;
+    // Requests not answered yet, and fids in use.
+    [[nodiscard]] std::size_t pending() const;
+    [[nodiscard]] std::size_t fids() const;
+    [[nodiscard]] const ServerCounters& counters() const;
+
+  private:
+    std::shared_ptr<Session> session_;
+};
+
+}  // namespace ennead::p9
