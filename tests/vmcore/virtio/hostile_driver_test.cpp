@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Drivers that write anything anywhere: the devices survive, in bounded time.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "tests/vmcore/virtio/virtio_driver.h"
+#include "vmcore/virtio/console.h"
+#include "vmcore/virtio/p9_channel.h"
+#include "vmcore/virtio/rng.h"
+
+namespace ennead::vmcore {
+namespace {
+
+// Everything follows from the seed, so a failure can be had again on any machine.
+class HostileDriver {
+  public:
+    HostileDriver(VirtioBench& bench, u32 seed) : bench_(bench), random_(seed) {}
+
+    void step() {
+        switch (below(16)) {
+            case 0:
+                bench_.set_common(2 * below(32), 1u << below(3), random_());
+                break;
+            case 1:
+                bench_.set_status(static_cast<u8>(random_()));
+                break;
+            case 2:
+                bench_.mmio.write(VirtioBench::kBar0 + below(0x4000), 1u << below(4), wide());
+                break;
+            case 3:
+                bench_.mmio.read(VirtioBench::kBar0 + below(0x4000), 1u << below(4));
+                break;
+            case 4:
+                write_config_space();
+                break;
+            case 5:
+                bench_.transport->config_read(below(256) & ~3u, 4);
+                break;
+            case 6:
+                set_up();
+                break;
+            case 7:
+                bench_.map();
+                break;
+            case 8:
+                bench_.mmio.write(VirtioBench::kBar1 + below(0x1000), 1u << below(4), wide());
+                break;
+            case 9:
+                scribble();
+                break;
+            default:
+                offer();
+                break;
+        }
+    }
+
+  private:
+    u32 below(u32 n) { return static_cast<u32>(random_() % n); }
+    u64 wide() { return (u64{random_()} << 32) | random_(); }
+
+    void write_config_space() {
+        const unsigned size = 1u << below(3);
+        bench_.transport->config_write(below(256) & ~(size - 1), size, random_());
+    }
+
+    // A driver that gets as far as DRIVER_OK, since without it nothing behind is reached.
+    void set_up() {
+        bench_.map();
+        bench_.negotiate(kVirtioFVersion1 | (below(2) ? kVirtioFEventIdx : 0) |
+                         (below(4) ? kVirtioFIndirectDesc : 0));
+        for (u16 n = 0; n < 2; ++n) {
+            size_ = static_cast<u16>(1u << below(8));
+            bench_.make_queue(n, size_);
+        }
+        bench_.driver_ok();
+        index_[0] = index_[1] = 0;
+    }
+
+    void scribble() {
+        const u64 at = VirtioBench::kRings + below(2 * VirtioBench::kRingStride);
+        const u64 value = wide();
+        std::memcpy(bench_.ram->base() + at, &value, sizeof value);
+    }
+
+    // A chain that is plausible in most of its fields.
+    void offer() {
+        const u16 n = static_cast<u16>(below(2));
+        DriverRing ring(*bench_.ram, VirtioBench::kRings + VirtioBench::kRingStride * n, size_);
+        const u16 length = static_cast<u16>(1 + below(4));
+        const bool writable = below(2) != 0;
+        for (u16 i = 0; i < length; ++i) {
+            u16 flags =
+                static_cast<u16>((writable || below(8) == 0 ? kWrite : 0) |
+                                 (i + 1 < length ? kNext : 0) | (below(8) == 0 ? kIndirect : 0));
+            if (below(32) == 0) {
+                flags = static_cast<u16>(random_());
+            }
+            const u64 address = below(32) == 0 ? wide() : below(0x120000);
+            const u32 bytes = below(32) == 0 ? random_() : 16 * below(300);
+            ring.describe(static_cast<u16>(i % size_), address, bytes, flags,
+                          below(32) == 0 ? static_cast<u16>(random_()) : static_cast<u16>(i + 1));
+        }
+        ring.set_available_index(index_[n]);
+        ring.offer(below(32) == 0 ? static_cast<u16>(random_()) : 0);
+        ++index_[n];
+        ring.set_used_event(static_cast<u16>(random_()));
+        bench_.notify(n);
+    }
+
+    VirtioBench& bench_;
+    std::mt19937 random_;
+    u16 size_ = 8;
+    u16 index_[2] = {0, 0};
+};
+
+constexpr u32 kSeeds = 12;
+constexpr int kSteps = 1500;
+
+TEST(HostileDriver, console_survives) {
+    for (u32 seed = 0; seed < kSeeds; ++seed) {
+        SCOPED_TRACE(seed);
+        u64 printed = 0;
+        VirtioConsole console([&](std::span<const u8> bytes) {
+            for (const u8 byte : bytes) {
+                printed += byte;
+            }
+        });
+        VirtioBench bench(console);
+        HostileDriver driver(bench, seed);
+        const std::array<u8, 100> typed{};
+        for (int i = 0; i < kSteps; ++i) {
+            driver.step();
+            console.input(typed);
+            console.resize(static_cast<u16>(i), 24);
+        }
+        EXPECT_LT(bench.lines.size(), 100u);
+    }
+}
+
+TEST(HostileDriver, rng_survives) {
+    for (u32 seed = 0; seed < kSeeds; ++seed) {
+        SCOPED_TRACE(seed);
+        VirtioRng rng([](std::span<u8> out) { std::memset(out.data(), 0xa5, out.size()); });
+        VirtioBench bench(rng);
+        HostileDriver driver(bench, seed);
+        for (int i = 0; i < kSteps; ++i) {
+            driver.step();
+        }
+    }
+}
+
+TEST(HostileDriver, p9_channel_survives) {
+    for (u32 seed = 0; seed < kSeeds; ++seed) {
+        SCOPED_TRACE(seed);
+        std::vector<P9Request> waiting;
+        P9Channel channel(
+            "t", 8192,
+            {.submit = [&](P9Request r) { waiting.push_back(std::move(r)); }, .reset = {}});
+        VirtioBench bench(channel);
+        HostileDriver driver(bench, seed);
+        std::mt19937 random(seed);
+        for (int i = 0; i < kSteps; ++i) {
+            driver.step();
+            // Late, out of order, sometimes twice, sometimes for a driver long gone.
+            if (!waiting.empty() && random() % 2 == 0) {
+                const P9Request& r = waiting[random() % waiting.size()];
+                const std::vector<std::byte> reply(random() % (r.reply_capacity + 1));
+                channel.complete(r.id, reply);
+            }
+            if (random() % 256 == 0) {
+                channel.disconnect("bad frame");
+            }
+        }
+        EXPECT_LE(channel.pending(), 256u);
+    }
+}
+
+}  // namespace
+}  // namespace ennead::vmcore

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The virtio console with one port (virtio 1.2 §5.3).
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include "vmcore/virtio/device.h"
+
+namespace ennead::vmcore {
+
+// vCPU thread only.
+class VirtioConsole : public VirtioDevice {
+  public:
+    // What the guest prints; the span lies in guest memory and is valid during the call only.
+    using Output = std::function<void(std::span<const u8>)>;
+
+    explicit VirtioConsole(Output output) : output_(std::move(output)) {}
+
+    static constexpr std::size_t kInputLimit = 64 * 1024;
+    // A longer transmit buffer can only be meant to keep the vCPU thread busy.
+    static constexpr u64 kMaxTransmit = 1024 * 1024;
+
+    // Queues bytes for the guest, in one piece with nothing between them, and gives how many were
+    // taken (0 if the queue is full). They wait for a driver if there is none yet, also across
+    // resets.
+    std::size_t input(std::span<const u8> bytes);
+    [[nodiscard]] std::size_t input_room() const { return kInputLimit - input_.size(); }
+    // Drops what the guest has not taken.
+    void clear_input() { input_.clear(); }
+    // Whether a driver has taken the port over.
+    [[nodiscard]] bool driver_ready() const { return receive_ != nullptr && !receive_->stopped(); }
+    // The size of the terminal, in characters; the driver is told.
+    void resize(u16 columns, u16 rows);
+
+    [[nodiscard]] const char* name() const override { return "virtio-console"; }
+    [[nodiscard]] u16 id() const override { return 3; }
+    [[nodiscard]] u64 features() const override { return kFeatureSize | kFeatureEmergencyWrite; }
+    [[nodiscard]] std::span<const u16> queue_sizes() const override { return kQueueSizes; }
+    [[nodiscard]] std::span<const u8> config() const override { return config_; }
+    void config_write(u64 offset, unsigned size, u32 value) override;
+    void activated(u64 features, std::span<Queue* const> queues) override;
+    void queue_notified(unsigned n) override;
+    void reset() override { receive_ = transmit_ = nullptr; }
+
+  private:
+    static constexpr u64 kFeatureSize = 1u << 0;
+    static constexpr u64 kFeatureEmergencyWrite = 1u << 2;
+    static constexpr u16 kQueueSizes[] = {128, 128};  // receiveq and transmitq of port 0
+
+    void deliver();
+    void transmit();
+
+    Output output_;
+    std::deque<u8> input_;
+    // cols, rows, max_nr_ports (1: no MULTIPORT), emerg_wr; 80 × 24 until told otherwise.
+    std::array<u8, 12> config_{80, 0, 24, 0, 1, 0, 0, 0, 0, 0, 0, 0};
+    Queue* receive_ = nullptr;
+    Queue* transmit_ = nullptr;
+    Chain chain_;
+};
+
+}  // namespace ennead::vmcore

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Moves 9P messages between the virtqueue and the server.
+#include "vmcore/virtio/p9_channel.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace ennead::vmcore {
+
+P9Channel::P9Channel(std::string mount_tag, std::size_t max_request, Hooks hooks)
+    : max_request_(max_request), hooks_(std::move(hooks)) {
+    assert(!mount_tag.empty() && mount_tag.size() + 2 <= 4096);
+    config_.push_back(static_cast<u8>(mount_tag.size()));
+    config_.push_back(static_cast<u8>(mount_tag.size() >> 8));
+    config_.insert(config_.end(), mount_tag.begin(), mount_tag.end());
+}
+
+void P9Channel::activated(u64 /*features*/, std::span<Queue* const> queues) {
+    queue_ = queues[0];
+}
+
+void P9Channel::queue_notified(unsigned /*n*/) {
+    Chain chain;
+    while (queue_->pop(chain)) {
+        if (chain.readable_bytes == 0 || chain.writable_bytes == 0) {
+            queue_->fail("9p request without a message or without room for the reply");
+            return;
+        }
+        if (chain.readable_bytes > max_request_) {
+            queue_->fail("9p request is longer than the largest message");
+            return;
+        }
+        P9Request request;
+        request.id = next_id_++;
+        chain.gather(request.bytes);
+        // The used length has 32 bits.
+        request.reply_capacity = std::min<u64>(chain.writable_bytes, 0xffff'ffff);
+        pending_.emplace(request.id, std::exchange(chain, Chain{}));
+        hooks_.submit(std::move(request));
+    }
+}
+
+void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
+    const auto at = pending_.find(id);
+    if (at == pending_.end()) {
+        return;
+    }
+    const Chain chain = std::move(at->second);
+    pending_.erase(at);
+    if (reply.size() > chain.writable_bytes) {
+        queue_->fail("9p reply does not fit into the room given");
+        return;
+    }
+    chain.scatter(reply);
+    queue_->push(chain.head, static_cast<u32>(reply.size()));
+    queue_->signal();
+}
+
+void P9Channel::disconnect(const char* why) {
+    if (queue_ != nullptr) {
+        queue_->fail(why);
+    }
+}
+
+void P9Channel::reset() {
+    pending_.clear();
+    if (std::exchange(queue_, nullptr) != nullptr && hooks_.reset) {
+        hooks_.reset();
+    }
+}
+
+}  // namespace ennead::vmcore

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// The virtio 9P transport: hands request bytes out and takes replies back, knowing nothing of 9P.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmcore/virtio/device.h"
+
+namespace ennead::vmcore {
+
+// One request of the guest's, copied out of its memory once.
+struct P9Request {
+    u64 id = 0;  // never used again, not even after a reset
+    std::vector<std::byte> bytes;
+    std::size_t reply_capacity = 0;  // bytes of room for the reply; at least 1
+};
+
+// vCPU thread only. The server runs elsewhere: submit() posts the request to it, and its answer is
+// posted back and ends in complete().
+class P9Channel : public VirtioDevice {
+  public:
+    struct Hooks {
+        // A request; must not wait. complete() may be called from inside.
+        std::function<void(P9Request)> submit;
+        // The driver let go of the device: whatever it had open is gone, answers to earlier
+        // requests are no longer wanted.
+        std::function<void()> reset;
+    };
+
+    // `mount_tag` is what the guest mounts by: 1…4094 bytes. `max_request` bounds a request's bytes
+    // (the largest msize offered, and some slack).
+    P9Channel(std::string mount_tag, std::size_t max_request, Hooks hooks);
+
+    // Answers a request, in any order. An id from before a reset is dropped silently. A reply must
+    // fit into the request's reply_capacity; if it does not, the device stops as if the driver were
+    // at fault.
+    void complete(u64 id, std::span<const std::byte> reply);
+    // The server found a request that is not 9P: the device stops until the driver resets it.
+    void disconnect(const char* why);
+    // Requests submitted and not yet completed.
+    [[nodiscard]] std::size_t pending() const { return pending_.size(); }
+
+    [[nodiscard]] const char* name() const override { return "virtio-9p"; }
+    [[nodiscard]] u16 id() const override { return 9; }
+    [[nodiscard]] u64 features() const override { return kFeatureMountTag; }
+    [[nodiscard]] std::span<const u16> queue_sizes() const override { return kQueueSizes; }
+    [[nodiscard]] std::span<const u8> config() const override { return config_; }
+    void activated(u64 features, std::span<Queue* const> queues) override;
+    void queue_notified(unsigned n) override;
+    void reset() override;
+
+  private:
+    static constexpr u64 kFeatureMountTag = 1u << 0;
+    // Linux keeps 128 scatter-gather entries for a request and more than one request in the ring.
+    static constexpr u16 kQueueSizes[] = {256};
+
+    std::vector<u8> config_;  // u16 length of the tag, the tag
+    const std::size_t max_request_;
+    const Hooks hooks_;
+    Queue* queue_ = nullptr;
+    std::map<u64, Chain> pending_;
+    u64 next_id_ = 1;
+};
+
+}  // namespace ennead::vmcore
