@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What runs guest code: the interpreter and the JIT are each an Engine over the same CpuState.
+#pragma once
+
+#include "vmcore/types.h"
+
+namespace ennead::vmcore {
+
+// Why run() came back; several may hold at once.
+struct ExitReasons {
+    bool budget = false;    // the instruction budget is used up
+    bool requested = false;  // kRequestExit was set (and has been cleared)
+    bool halted = false;    // HLT, and nothing to wake it yet
+    bool shutdown = false;  // triple fault: the CPU does nothing more until reset
+};
+
+class Engine {
+  public:
+    virtual ~Engine() = default;
+    // Runs on the vCPU thread until there is a reason to leave. At least one reason is set. The state is
+    // precise on return: eip stands at the next instruction.
+    virtual ExitReasons run(u64 budget_instructions) = 0;
+    // Something outside changed what translations or caches were made from: everything (CR writes done through
+    // the register file, ROM protection), or guest memory at a physical range (device DMA, `mem` writes).
+    virtual void flush() = 0;
+    virtual void memory_written(PhysAddr address, u64 length) = 0;
+};
+
+// Where interrupts come from: the local APIC with the 8259 pair behind it. vCPU thread only.
+class InterruptSource {
+  public:
+    virtual ~InterruptSource() = default;
+    // INTR as it stands now.
+    [[nodiscard]] virtual bool intr() = 0;
+    // The interrupt acknowledge cycle: the vector (a spurious one if INTR went away).
+    virtual u8 acknowledge() = 0;
+    // IA32_APIC_BASE was written.
+    virtual void apic_base_written(u64 value) = 0;
+    // IA32_TSC_DEADLINE: in TSC ticks of the guest; reads give 0 once it has fired.
+    virtual void tsc_deadline_written(u64 deadline) = 0;
+    [[nodiscard]] virtual u64 tsc_deadline() = 0;
+    // FERR#: drives IRQ 13.
+    virtual void ferr_changed(bool asserted) = 0;
+};
+
+}  // namespace ennead::vmcore

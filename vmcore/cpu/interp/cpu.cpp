@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// The checked ways to memory that the inline paths of cpu.h fall back on, and what follows a change
+// of mode.
+#include "vmcore/cpu/interp/cpu.h"
+
+#include "vmcore/cpu/interp/debug.h"
+
+namespace ennead::vmcore {
+
+Cpu::Cpu(CpuState& cpu_state, CpuWiring wiring)
+    : state(cpu_state), mmu(cpu_state, wiring.memory), io(std::move(wiring)) {
+    mode_changed();
+}
+
+// SDM vol 3A §5.3 to §5.5: limit and type. Real and virtual-8086 mode check only the limit.
+bool Cpu::check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out) {
+    const Segment& segment = state.segment(seg);
+    const auto refuse = [&] { return raise(seg == Seg::ss ? Vector::ss : Vector::gp, 0); };
+    if (state.protected_mode() && !state.v86()) {
+        if ((segment.attr & Segment::kPresent) == 0) {
+            return refuse();  // loaded with a null selector
+        }
+        const bool code = (segment.attr & Segment::kCode) != 0;
+        if (access == Access::write ? code || (segment.attr & Segment::kWritable) == 0
+                                    : code && (segment.attr & Segment::kReadable) == 0) {
+            return refuse();
+        }
+    }
+    const u32 last = offset + (size - 1);
+    const bool wraps = last < offset;
+    if ((segment.attr & (Segment::kCode | Segment::kExpandDown)) == Segment::kExpandDown) {
+        const u32 top = segment.big() ? 0xffffffffu : 0xffffu;
+        if (wraps || offset <= segment.limit || last > top) {
+            return refuse();
+        }
+    } else if (segment.limit != 0xffffffffu && (wraps || last > segment.limit)) {
+        // With a limit of 4 GiB the access may wrap (SDM vol 3A §5.3 leaves it open).
+        return refuse();
+    }
+    out = LinearAddr{segment.base + offset};
+    return true;
+}
+
+void Cpu::derive_segment_rights(unsigned index) {
+    const Segment& segment = state.seg[index];
+    u8 rights = 0;
+    const bool code = (segment.attr & Segment::kCode) != 0;
+    const bool expand_down = !code && (segment.attr & Segment::kExpandDown) != 0;
+    if (segment.limit == 0xffffffffu && !expand_down) {
+        if (!state.protected_mode() || state.v86()) {
+            rights = kReadAnywhere | kWriteAnywhere;
+        } else if ((segment.attr & Segment::kPresent) != 0) {
+            rights |= !code || (segment.attr & Segment::kReadable) != 0 ? kReadAnywhere : 0;
+            rights |= !code && (segment.attr & Segment::kWritable) != 0 ? kWriteAnywhere : 0;
+        }
+    }
+    segment_rights_[index] = rights;
+}
+
+bool Cpu::check_alignment(LinearAddr address, u32 size) {
+    if (alignment_checked_ && (raw(address) & (size - 1)) != 0) {
+        return raise(Vector::ac, 0);
+    }
+    return true;
+}
+
+void Cpu::note_data_breakpoints(LinearAddr address, u32 size, Access access) {
+    if (data_breakpoints_) {
+        pending_debug_ |= match_data_breakpoints(state, address, size, access);
+    }
+}
+
+bool Cpu::load_slowly(LinearAddr address, void* out, u32 size) {
+    if (!check_alignment(address, size) || !mmu.read(address, out, size, mmu.user(), fault_)) {
+        return false;
+    }
+    note_data_breakpoints(address, size, Access::read);
+    return true;
+}
+
+bool Cpu::load_for_store_slowly(LinearAddr address, void* out, u32 size) {
+    if (!check_alignment(address, size) ||
+        !mmu.read_for_write(address, out, size, mmu.user(), fault_)) {
+        return false;
+    }
+    note_data_breakpoints(address, size, Access::read);
+    return true;
+}
+
+bool Cpu::store_slowly(LinearAddr address, const void* bytes, u32 size) {
+    if (!check_alignment(address, size) || !mmu.write(address, bytes, size, mmu.user(), fault_)) {
+        return false;
+    }
+    note_data_breakpoints(address, size, Access::write);
+    return true;
+}
+
+bool Cpu::probe_store(Seg seg, u32 offset, u32 size) {
+    LinearAddr address{};
+    return size == 0 || (linear_for(seg, offset, size, Access::write, address) &&
+                         mmu.probe(address, size, Access::write, mmu.user(), fault_));
+}
+
+void Cpu::mode_changed() {
+    // SDM vol 3A §6.15, interrupt 17: CR0.AM, EFLAGS.AC, CPL 3.
+    alignment_checked_ = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 &&
+                         (state.eflags & eflags::kAc) != 0 && state.protected_mode();
+    const BreakpointKinds armed = armed_breakpoints(state);
+    data_breakpoints_ = armed.data;
+    port_breakpoints_ = armed.port;
+    for (unsigned i = 0; i < kSegCount; ++i) {
+        derive_segment_rights(i);
+    }
+    mmu.mode_changed(alignment_checked_ || data_breakpoints_);
+}
+
+}  // namespace ennead::vmcore

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+// All that an instruction handler may touch: registers, memory by segment or linear address, ports,
+// faults.
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "vmcore/cpu/decode/insn.h"
+#include "vmcore/cpu/engine.h"
+#include "vmcore/cpu/fault.h"
+#include "vmcore/cpu/mmu/mmu.h"
+#include "vmcore/cpu/state.h"
+#include "vmcore/devices/clock.h"
+#include "vmcore/log.h"
+#include "vmcore/mem/physical_memory.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore {
+
+// The surroundings of a CPU. All of it outlives the CPU; vCPU thread only.
+struct CpuWiring {
+    PhysicalMemory& memory;
+    Bus& ports;
+    InterruptSource& interrupts;
+    const Clock& clock;  // TSC = machine time in ns + tsc_offset, so the TSC runs at 1 GHz
+    Log log;
+};
+
+// Every function returning [[nodiscard]] bool answers false when the guest faulted; the fault is
+// then in fault(), nothing architectural has changed, and the handler returns false in turn:
+//     u32 value;
+//     if (!cpu.load(insn.segment, offset, value)) return false;
+// The loop that runs handlers delivers it. A handler therefore does all that can fault before it
+// changes registers. During a handler state.eip still is the instruction's own address and
+// `next_eip` that of the next one; branches change next_eip, which becomes eip when the handler
+// returns true.
+class Cpu {
+  public:
+    Cpu(CpuState& state, CpuWiring wiring);
+
+    CpuState& state;
+    u32 next_eip = 0;
+    Mmu mmu;
+    CpuWiring io;
+
+    // A trap to take once the running instruction is complete: the DR6 bits of data and I/O
+    // breakpoints that it hit, and of the T flag of a TSS. The loop takes it (GuestFault{#DB, dr6,
+    // is_trap}) after every instruction that succeeded; a fault drops it.
+    [[nodiscard]] u32 pending_debug() const { return pending_debug_; }
+    void add_pending_debug(u32 dr6_bits) { pending_debug_ |= dr6_bits; }
+    u32 take_pending_debug() { return std::exchange(pending_debug_, 0u); }
+
+    // --- registers
+    // -----------------------------------------------------------------------------------------
+    // 8-bit register numbers: 0…3 AL CL DL BL, 4…7 AH CH DH BH.
+    [[nodiscard]] u8 r8(unsigned n) const {
+        return static_cast<u8>(state.gpr[n & 3] >> (n & 4 ? 8 : 0));
+    }
+    [[nodiscard]] u16 r16(unsigned n) const { return static_cast<u16>(state.gpr[n]); }
+    [[nodiscard]] u32 r32(unsigned n) const { return state.gpr[n]; }
+    void set_r8(unsigned n, u8 v) {
+        const unsigned shift = n & 4 ? 8 : 0;
+        state.gpr[n & 3] = (state.gpr[n & 3] & ~(0xffu << shift)) | (u32{v} << shift);
+    }
+    void set_r16(unsigned n, u16 v) { state.gpr[n] = (state.gpr[n] & 0xffff0000u) | v; }
+    void set_r32(unsigned n, u32 v) { state.gpr[n] = v; }
+
+    // --- faults
+    // --------------------------------------------------------------------------------------------
+    bool raise(GuestFault f) {
+        fault_ = f;
+        return false;
+    }
+    bool raise(Vector v) { return raise(GuestFault{.vector = v}); }
+    bool raise(Vector v, u16 error_code) {
+        return raise(GuestFault{.vector = v, .has_error_code = true, .error_code = error_code});
+    }
+    [[nodiscard]] const GuestFault& fault() const { return fault_; }
+
+    // --- memory by segment: limit, type and null checks, then paging with the current privilege
+    // -------------- #SS(0) for the stack segment, #GP(0) for the others, #PF. T is u8, u16, u32 or
+    // u64; accesses that cross a page or limit are exact: both pages are checked before either is
+    // written. #AC where CR0.AM asks for it.
+    template <class T>
+    [[nodiscard]] bool load(Seg seg, u32 offset, T& value);
+    template <class T>
+    [[nodiscard]] bool store(Seg seg, u32 offset, T value);
+    // A load that has also checked that the store to the same place will succeed
+    // (read-modify-write).
+    template <class T>
+    [[nodiscard]] bool load_for_store(Seg seg, u32 offset, T& value);
+    // Only the checks of a store of `size` bytes.
+    [[nodiscard]] bool probe_store(Seg seg, u32 offset, u32 size);
+
+    // --- memory by linear address, as supervisor: descriptor tables, TSS, stacks of inner rings
+    // ---------------
+    template <class T>
+    [[nodiscard]] bool load_system(LinearAddr address, T& value);
+    template <class T>
+    [[nodiscard]] bool store_system(LinearAddr address, T value);
+
+    // --- stack, with SS.B deciding between ESP and SP
+    // ---------------------------------------------------------- T is u16 or u32. The stack pointer
+    // moves only if the store or load succeeded.
+    template <class T>
+    [[nodiscard]] bool push(T value);
+    template <class T>
+    [[nodiscard]] bool pop(T& value);
+    [[nodiscard]] u32 stack_mask() const {
+        return state.segment(Seg::ss).big() ? 0xffffffffu : 0xffffu;
+    }
+    [[nodiscard]] u32 sp() const { return state.gpr[kEsp] & stack_mask(); }
+    void set_sp(u32 v) {
+        const u32 mask = stack_mask();
+        state.gpr[kEsp] = (state.gpr[kEsp] & ~mask) | (v & mask);
+    }
+
+    // --- the memory operand
+    // --------------------------------------------------------------------------------
+    [[nodiscard]] u32 effective_offset(const Insn& insn) const {
+        u32 offset = insn.disp;
+        if (insn.base != kNoRegister) {
+            offset += state.gpr[insn.base];
+        }
+        if (insn.index != kNoRegister) {
+            offset += state.gpr[insn.index] << insn.scale;
+        }
+        return insn.address_size == 2 ? offset & 0xffff : offset;
+    }
+
+    // --- ports: the I/O permission check (IOPL, V86, the TSS's bitmap; SDM vol 1 §19.5), then the
+    // bus ---------------
+    [[nodiscard]] bool check_port(Port port, unsigned size);
+    [[nodiscard]] u32 port_in(Port port, unsigned size);
+    void port_out(Port port, unsigned size, u32 value);
+
+    // --- control transfer
+    // -------------------------------------------------------------------------------------- A near
+    // branch: #GP(0) beyond CS's limit. `target` is already cut to 16 bits for 16-bit operand size.
+    [[nodiscard]] bool branch_near(u32 target);
+    // Re-derives what is cached from CR0, CR4, EFER, CS, CPL and EFLAGS (code size, paging mode,
+    // privilege of accesses). To be called after any of them changed other than by the arithmetic
+    // flags.
+    void mode_changed();
+    // The same for one segment register, after its hidden part changed.
+    void segment_changed(Seg seg) { derive_segment_rights(static_cast<unsigned>(seg)); }
+    // Sets CPL and what hangs on it.
+    void set_cpl(unsigned cpl) {
+        state.cpl = static_cast<u8>(cpl);
+        mode_changed();
+    }
+    [[nodiscard]] u64 tsc() const { return io.clock.now_ns() + state.tsc_offset; }
+
+  private:
+    // What may be done with a segment without looking at its limit.
+    static constexpr u8 kReadAnywhere = 1u << 0, kWriteAnywhere = 1u << 1;
+
+    [[nodiscard]] bool linear_for(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out) {
+        const unsigned index = static_cast<unsigned>(seg);
+        const u8 need = access == Access::write ? kWriteAnywhere : kReadAnywhere;
+        if ((segment_rights_[index] & need) != 0) [[likely]] {
+            out = LinearAddr{state.seg[index].base + offset};
+            return true;
+        }
+        return check_segment(seg, offset, size, access, out);
+    }
+    [[nodiscard]] bool check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out);
+    void derive_segment_rights(unsigned index);
+
+    // What the tables of translations do not know: page walks, devices, page ends; and everything
+    // while alignment checks or data breakpoints are on.
+    [[nodiscard]] bool load_slowly(LinearAddr address, void* out, u32 size);
+    [[nodiscard]] bool load_for_store_slowly(LinearAddr address, void* out, u32 size);
+    [[nodiscard]] bool store_slowly(LinearAddr address, const void* bytes, u32 size);
+    [[nodiscard]] bool check_alignment(LinearAddr address, u32 size);
+    void note_data_breakpoints(LinearAddr address, u32 size, Access access);
+
+    template <class T>
+    static bool inside_page(LinearAddr address) {
+        return (raw(address) & kPageMask) <= kPageSize - sizeof(T);
+    }
+
+    GuestFault fault_;
+    std::array<u8, kSegCount> segment_rights_{};
+    bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
+    bool data_breakpoints_ = false;   // DR7 arms at least one on data
+    bool port_breakpoints_ = false;   // DR7 arms at least one on ports
+    u32 pending_debug_ = 0;
+};
+
+template <class T>
+bool Cpu::load(Seg seg, u32 offset, T& value) {
+    LinearAddr address{};
+    if (!linear_for(seg, offset, sizeof(T), Access::read, address)) {
+        return false;
+    }
+    if (const u8* host = mmu.find_readable(address); host != nullptr && inside_page<T>(address))
+        [[likely]] {
+        std::memcpy(&value, host, sizeof(T));
+        return true;
+    }
+    return load_slowly(address, &value, sizeof(T));
+}
+
+template <class T>
+bool Cpu::store(Seg seg, u32 offset, T value) {
+    LinearAddr address{};
+    if (!linear_for(seg, offset, sizeof(T), Access::write, address)) {
+        return false;
+    }
+    if (u8* host = mmu.find_writable(address); host != nullptr && inside_page<T>(address))
+        [[likely]] {
+        std::memcpy(host, &value, sizeof(T));
+        return true;
+    }
+    return store_slowly(address, &value, sizeof(T));
+}
+
+template <class T>
+bool Cpu::load_for_store(Seg seg, u32 offset, T& value) {
+    LinearAddr address{};
+    // A segment that can be written can be read: SDM vol 3A, table 3-1.
+    if (!linear_for(seg, offset, sizeof(T), Access::write, address)) {
+        return false;
+    }
+    if (const u8* host = mmu.find_writable(address); host != nullptr && inside_page<T>(address))
+        [[likely]] {
+        std::memcpy(&value, host, sizeof(T));
+        return true;
+    }
+    return load_for_store_slowly(address, &value, sizeof(T));
+}
+
+template <class T>
+bool Cpu::load_system(LinearAddr address, T& value) {
+    return mmu.read(address, &value, sizeof(T), false, fault_);
+}
+
+template <class T>
+bool Cpu::store_system(LinearAddr address, T value) {
+    return mmu.write(address, &value, sizeof(T), false, fault_);
+}
+
+template <class T>
+bool Cpu::push(T value) {
+    const u32 top = (sp() - static_cast<u32>(sizeof(T))) & stack_mask();
+    if (!store(Seg::ss, top, value)) {
+        return false;
+    }
+    set_sp(top);
+    return true;
+}
+
+template <class T>
+bool Cpu::pop(T& value) {
+    if (!load(Seg::ss, sp(), value)) {
+        return false;
+    }
+    set_sp(sp() + static_cast<u32>(sizeof(T)));
+    return true;
+}
+
+inline bool Cpu::branch_near(u32 target) {
+    if (target > state.segment(Seg::cs).limit) [[unlikely]] {
+        return raise(Vector::gp, 0);
+    }
+    next_eip = target;
+    return true;
+}
+
+using Handler = bool (*)(Cpu&, const Insn&);
+
+}  // namespace ennead::vmcore
