@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// A machine around its PC: boot, power cycles, and the bytes that go in and out of its consoles.
+#include "vmcore/machine/machine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "vmcore/machine/boot.h"
+#include "vmcore/machine/pc.h"
+
+namespace ennead::vmcore {
+namespace {
+
+constexpr std::size_t kInputLimit = 64 * 1024;
+// Serial output is handed on in pieces of this size, or when a slice of guest code is done.
+constexpr std::size_t kComOutputPiece = 4096;
+
+}  // namespace
+
+Machine::Machine(MachineConfig config, MachineHooks hooks, std::unique_ptr<GuestRam> ram)
+    : config_(std::move(config)),
+      hooks_(std::move(hooks)),
+      log_(hooks_.log),
+      ram_(std::move(ram)) {}
+
+Machine::~Machine() = default;
+
+Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config, MachineHooks hooks) {
+    auto ram = GuestRam::create(config.memory_bytes);
+    if (!ram) {
+        return ram.error();
+    }
+    std::unique_ptr<Machine> machine(
+        new Machine(std::move(config), std::move(hooks), std::move(ram.value())));
+    if (auto built = machine->build(); !built) {
+        return built.error();
+    }
+    return machine;
+}
+
+Result<> Machine::build() {
+    PcWiring wiring{
+        .ram = *ram_,
+        .clock = clock_,
+        .log = log_,
+        .mount_tag = config_.mount_tag,
+        .p9 = {.submit = hooks_.p9_request, .reset = hooks_.p9_reset},
+        .com_transmit = [this](unsigned port, u8 byte) { com_transmit(port, byte); },
+        .console_transmit = [this](std::span<const u8> bytes) { console_transmit(bytes); },
+        .wall_clock = hooks_.wall_clock,
+        .power_off =
+            [this] {
+                request_ = MachineRequest::power_off;
+                request_exit();
+            },
+        .reset =
+            [this] {
+                request_ = MachineRequest::reset;
+                request_exit();
+            },
+    };
+    auto pc = std::make_unique<Pc>(std::move(wiring));
+    if (auto connected = pc->connect(); !connected) {
+        return connected;
+    }
+    const BootImages images{.kernel = config_.kernel,
+                            .initrd = config_.initrd,
+                            .command_line = config_.command_line,
+                            .rsdp = Pc::kAcpiTables};
+    if (auto booted = boot_linux(*ram_, pc->state, images); !booted) {
+        return booted;
+    }
+    pc->cpu.mode_changed();
+    const std::lock_guard lock(pc_mutex_);
+    pc_.swap(pc);
+    virtio_speaks_ = false;
+    return success();
+}
+
+void Machine::power_cycle() {
+    // Whatever still answers the old PC's 9P requests must not reach the new one's.
+    hooks_.p9_reset();
+    request_ = MachineRequest::none;
+    ram_->clear();
+    clock_.restart();
+    if (auto built = build(); !built) {
+        // The same images went in before.
+        log_.error("what=power_cycle error=%s", built.error().message().c_str());
+    }
+}
+
+Engine& Machine::engine() {
+    return pc_->interpreter;
+}
+Cpu& Machine::cpu() {
+    return pc_->cpu;
+}
+TimerQueue& Machine::timers() {
+    return pc_->timers;
+}
+PhysicalMemory& Machine::memory() {
+    return pc_->memory;
+}
+P9Channel& Machine::p9_channel() {
+    return pc_->p9;
+}
+
+MachineRequest Machine::take_request() {
+    return std::exchange(request_, MachineRequest::none);
+}
+
+void Machine::press_power_button() {
+    pc_->acpi.press_power_button();
+}
+
+void Machine::raise_nmi() {
+    if (!pc_->rtc.nmi_masked()) {
+        pc_->state.requests.fetch_or(kRequestNmi, std::memory_order_relaxed);
+    }
+}
+
+void Machine::console_size(u16 columns, u16 rows) {
+    pc_->console.resize(columns, rows);
+}
+void Machine::console_break() {
+    pc_->com1.receive_break();
+}
+
+void Machine::request_exit() {
+    const std::lock_guard lock(pc_mutex_);
+    if (pc_) {
+        pc_->state.requests.fetch_or(kRequestExit, std::memory_order_relaxed);
+    }
+}
+
+void Machine::com_transmit(unsigned port, u8 byte) {
+    com_out_[port].push_back(byte);
+    if (com_out_[port].size() >= kComOutputPiece) {
+        flush_com(port);
+    }
+}
+
+void Machine::flush_com(unsigned port) {
+    if (com_out_[port].empty()) {
+        return;
+    }
+    if (port == 0) {
+        hooks_.com1_output(com_out_[0]);
+        if (!virtio_speaks_) {
+            hooks_.console_output(com_out_[0]);
+        }
+    } else {
+        hooks_.com2_output(com_out_[1]);
+    }
+    com_out_[port].clear();
+}
+
+void Machine::console_transmit(std::span<const u8> bytes) {
+    flush_com(0);
+    virtio_speaks_ = true;
+    hooks_.console_output(bytes);
+}
+
+std::size_t Machine::queue(Input& input, std::span<const u8> bytes) {
+    const std::size_t n = std::min(bytes.size(), kInputLimit - input.bytes.size());
+    input.bytes.insert(input.bytes.end(), bytes.begin(),
+                       bytes.begin() + static_cast<std::ptrdiff_t>(n));
+    input.was_full = n < bytes.size();
+    exchange_bytes();
+    return n;
+}
+
+std::size_t Machine::console_input(std::span<const u8> bytes) {
+    return queue(console_in_, bytes);
+}
+std::size_t Machine::com_input(unsigned port, std::span<const u8> bytes) {
+    return queue(com_in_[port], bytes);
+}
+
+void Machine::feed(Input& input, const std::function<std::size_t(std::span<const u8>)>& take) {
+    if (input.bytes.empty()) {
+        return;
+    }
+    const std::size_t n = take(input.bytes);
+    input.bytes.erase(input.bytes.begin(), input.bytes.begin() + static_cast<std::ptrdiff_t>(n));
+    if (n != 0 && std::exchange(input.was_full, false)) {
+        hooks_.input_room();
+    }
+}
+
+void Machine::exchange_bytes() {
+    flush_com(0);
+    flush_com(1);
+    const auto to_com1 = [this](std::span<const u8> bytes) -> std::size_t {
+        // Before a driver listens, what is sent would be dropped when one starts.
+        return pc_->com1.listening() ? pc_->com1.receive(bytes) : 0;
+    };
+    feed(console_in_, [&](std::span<const u8> bytes) {
+        return pc_->console.driver_ready() ? pc_->console.input(bytes) : to_com1(bytes);
+    });
+    feed(com_in_[0], to_com1);
+    feed(com_in_[1], [this](std::span<const u8> bytes) {
+        return pc_->com2.listening() ? pc_->com2.receive(bytes) : 0;
+    });
+}
+
+}  // namespace ennead::vmcore

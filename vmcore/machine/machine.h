@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// One PC: its RAM, CPU and chips, wired together.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmcore/cpu/engine.h"
+#include "vmcore/cpu/interp/cpu.h"
+#include "vmcore/log.h"
+#include "vmcore/machine/host_clock.h"
+#include "vmcore/mem/guest_ram.h"
+#include "vmcore/result.h"
+#include "vmcore/virtio/p9_channel.h"
+
+namespace ennead::vmcore {
+
+class Pc;
+
+struct MachineConfig {
+    u64 memory_bytes = 0;
+    std::vector<u8> kernel;
+    std::vector<u8> initrd;  // empty: none
+    std::string command_line;
+    std::string mount_tag = "ennead";  // of the 9P device that carries the root
+};
+
+// What the machine tells its surroundings; all called on the vCPU thread, so they must not block.
+struct MachineHooks {
+    LogSink log;
+    // What the guest prints on its console: COM1 until the guest prints through the virtio console, then that.
+    std::function<void(std::span<const u8>)> console_output;
+    std::function<void(std::span<const u8>)> com1_output;
+    std::function<void(std::span<const u8>)> com2_output;
+    // There is room again for input (the queues below were full).
+    std::function<void()> input_room;
+    // A 9P request; to be answered by P9Channel::complete on the vCPU thread.
+    std::function<void(P9Request)> p9_request;
+    // The 9P device was reset: all fids are gone.
+    std::function<void()> p9_reset;
+    // Nanoseconds since 1970, UTC; what the RTC shows.
+    std::function<i64()> wall_clock;
+};
+
+// What the guest asked of the power supply.
+enum class MachineRequest { none, power_off, reset };
+
+// Machine state belongs to the vCPU thread; only request_exit() may be called by others.
+class Machine {
+  public:
+    // Builds the PC and boots it: the CPU stands at the kernel's entry point.
+    static Result<std::unique_ptr<Machine>> create(MachineConfig config, MachineHooks hooks);
+    ~Machine();
+
+    // Off and on again: RAM zero, every chip in its reset state, the kernel placed anew.
+    void power_cycle();
+
+    [[nodiscard]] Engine& engine();
+    [[nodiscard]] Cpu& cpu();
+    [[nodiscard]] TimerQueue& timers();
+    [[nodiscard]] HostClock& clock() { return clock_; }
+    [[nodiscard]] PhysicalMemory& memory();
+    [[nodiscard]] GuestRam& ram() { return *ram_; }
+    [[nodiscard]] P9Channel& p9_channel();
+
+    // Gives and clears the guest's last request.
+    [[nodiscard]] MachineRequest take_request();
+    // Moves what is buffered: output to the hooks, input to the guest. To be called between runs of
+    // guest code.
+    void exchange_bytes();
+
+    // ACPI's power button.
+    void press_power_button();
+    void raise_nmi();
+    // Input for the console: how many bytes were queued, the first ones; 64 KiB wait at most.
+    [[nodiscard]] std::size_t console_input(std::span<const u8> bytes);
+    [[nodiscard]] std::size_t com_input(unsigned port, std::span<const u8> bytes);  // port 0: COM1
+    void console_size(u16 columns, u16 rows);
+    void console_break();
+
+    // Makes Engine::run return soon. Any thread.
+    void request_exit();
+
+    // The guest's TSC as of now.
+    [[nodiscard]] u64 tsc();
+
+  private:
+    // Bytes on their way to the guest; survive a power cycle.
+    struct Input {
+        std::vector<u8> bytes;
+        bool was_full = false;
+    };
+
+    Machine(MachineConfig config, MachineHooks hooks, std::unique_ptr<GuestRam> ram);
+    Result<> build();
+    void com_transmit(unsigned port, u8 byte);
+    void console_transmit(std::span<const u8> bytes);
+    std::size_t queue(Input& input, std::span<const u8> bytes);
+    void feed(Input& input, const std::function<std::size_t(std::span<const u8>)>& take);
+    void flush_com(unsigned port);
+
+    MachineConfig config_;
+    MachineHooks hooks_;
+    Log log_;
+    std::unique_ptr<GuestRam> ram_;
+    HostClock clock_;
+    MachineRequest request_ = MachineRequest::none;
+    // From the first byte that comes through the virtio console on, COM1 no longer is the console.
+    bool virtio_speaks_ = false;
+    Input console_in_, com_in_[2];
+    std::vector<u8> com_out_[2];
+    std::unique_ptr<Pc> pc_;
+    std::mutex pc_mutex_;  // guards pc_ itself, against request_exit() during a power cycle
+};
+
+}  // namespace ennead::vmcore

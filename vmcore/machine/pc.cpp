@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+// Wires the chips and does what firmware would have done before a kernel is entered directly.
+#include "vmcore/machine/pc.h"
+
+#include <utility>
+
+#include "vmcore/machine/acpi_tables.h"
+
+namespace ennead::vmcore {
+namespace {
+
+// Slots of PCI bus 0.
+constexpr unsigned kP9Slot = 2, kConsoleSlot = 3, kRngSlot = 4;
+
+// Level-triggered ISA interrupts: the SCI, and the two that PCI's wires share.
+constexpr u16 kLevelTriggered = 1u << 9 | 1u << 10 | 1u << 11;
+
+// The largest 9P request: 512 KiB of data, its headers, and some slack.
+constexpr std::size_t kMaxP9Request = 512 * 1024 + 4096;
+
+// Where firmware would place memory BARs: the top of the PCI hole, below the I/O APIC.
+constexpr u32 kFirstBar = 0xfe000000;
+
+// Offsets in a type-0 configuration space, PCI 3.0 §6.1.
+constexpr unsigned kPciCommand = 0x04, kPciBar0 = 0x10, kPciInterruptLine = 0x3c,
+                   kPciInterruptPin = 0x3d;
+constexpr u16 kPciMemorySpace = 1u << 1, kPciBusMaster = 1u << 2;
+
+}  // namespace
+
+// clang-format off
+Pc::Pc(PcWiring wiring)
+    : wiring_(std::move(wiring)),
+      memory(wiring_.ram, mmio),
+      timers(wiring_.clock),
+      pic([this](bool level) { apic.set_lint0(level); }),
+      apic(timers,
+           {.intr = [this](bool level) { request(kRequestInterrupt, level); },
+            .nmi = [this] { request(kRequestNmi, true); },
+            .extint_acknowledge = [this] { return pic.acknowledge(); },
+            .eoi = [this](u8 vector) { ioapic.end_of_interrupt(vector); },
+            .tsc_to_ns = [this](u64 tsc) {
+                 // A TSC value from before machine time began is long past.
+                 const auto ns = static_cast<i64>(tsc - state.tsc_offset);
+                 return ns < 0 ? u64{0} : static_cast<u64>(ns);
+             },
+            .relocate = [this](PhysAddr base, bool enabled) { relocate_apic(base, enabled); }},
+           wiring_.log),
+      ioapic(apic),
+      irqs(pic, ioapic),
+      pit(timers, irqs.line(0), [this] { return irqs.pending(0); }),
+      rtc(timers, wiring_.wall_clock, irqs.line(8)),
+      com1(timers, {.irq = irqs.line(4), .transmit = [this](u8 b) { wiring_.com_transmit(0, b); },
+                    .room = {}, .transmit_break = {}, .modem_control = {}}),
+      com2(timers, {.irq = irqs.line(3), .transmit = [this](u8 b) { wiring_.com_transmit(1, b); },
+                    .room = {}, .transmit_break = {}, .modem_control = {}}),
+      keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset, .a20 = {}}),
+      debug([this](std::string_view line) {
+          wiring_.log.info("dev=debug_port text=%.*s", static_cast<int>(line.size()), line.data());
+      }),
+      fw_cfg(wiring_.ram, wiring_.log),
+      acpi(timers, {.sci = irqs.line(9), .power_off = wiring_.power_off}, wiring_.log),
+      pci({.pirq = [this](unsigned n, bool level) { isa_bridge.set_pirq(n, level); },
+           .reset = [this](bool) { wiring_.reset(); }}),
+      host_bridge([this](const I440fx::Segments&) {
+          memory.protect_rom(!host_bridge.any_writable());
+          cpu.mmu.flush_all();
+      }),
+      isa_bridge([this](unsigned irq, bool level) { irqs.set_irq(irq, level); }),
+      power_management(ports, acpi),
+      p9(wiring_.mount_tag, kMaxP9Request, wiring_.p9),
+      console([this](std::span<const u8> bytes) { wiring_.console_transmit(bytes); }),
+      p9_pci(p9, wiring_.ram, pci_wiring(kP9Slot)),
+      console_pci(console, wiring_.ram, pci_wiring(kConsoleSlot)),
+      rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),
+      cpu(state, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
+                           .log = wiring_.log}),
+      interpreter(cpu) {}
+// clang-format on
+
+PciDevice::Wiring Pc::pci_wiring(unsigned slot) {
+    return {.ports = ports,
+            .mmio = mmio,
+            .intx = pci.intx(slot, 0),
+            .msi = [this](u64 address, u32 data) { apic.deliver_msi(address, data); },
+            .log = wiring_.log,
+            .name = {}};
+}
+
+Result<> Pc::connect() {
+    struct Claim {
+        Bus& bus;
+        u64 base;
+        u64 length;
+        unsigned width;
+        Device& device;
+        const char* name;
+    };
+    // clang-format off
+    const Claim claims[] = {
+        {ports, 0x0020, 2, 1, pic.master_ports(),       "pic1"},        // → LINT0
+        {ports, 0x0040, 4, 1, pit.ports(),              "pit"},         // IRQ 0
+        {ports, 0x0060, 1, 1, keyboard.data_port(),     "i8042-data"},  // IRQ 1
+        {ports, 0x0061, 1, 1, pit.port61(),             "port61"},
+        {ports, 0x0064, 1, 1, keyboard.command_port(),  "i8042"},
+        {ports, 0x0070, 2, 1, rtc,                      "rtc"},         // IRQ 8
+        {ports, 0x0080, 16, 1, scratch,                 "dma-page"},
+        {ports, 0x0092, 1, 1, keyboard.port92(),        "port92"},
+        {ports, 0x00a0, 2, 1, pic.slave_ports(),        "pic2"},        // → IRQ 2
+        {ports, 0x02f8, 8, 1, com2,                     "com2"},        // IRQ 3
+        {ports, 0x03f8, 8, 1, com1,                     "com1"},        // IRQ 4
+        {ports, 0x0402, 1, 1, debug,                    "debug"},
+        {ports, 0x04d0, 2, 1, pic.elcr_ports(),         "elcr"},
+        {ports, 0x0510, 2, 2, fw_cfg.ports(),           "fw_cfg"},
+        {ports, 0x0514, 8, 4, fw_cfg.dma_ports(),       "fw_cfg-dma"},
+        {ports, 0x00b2, 2, 1, acpi.smi_ports(),         "apm"},
+        {ports, 0x0cf8, 4, 4, pci.address_port(),       "pci-address"},
+        {ports, 0x0cfc, 4, 4, pci.data_port(),          "pci-data"},
+        // 0x600: ACPI (SCI: IRQ 9), placed through its PCI function below.
+        {mmio, IoApic::kBase, IoApic::kLength, 4, ioapic, "ioapic"},
+    };
+    // clang-format on
+    std::string clash;
+    for (const Claim& c : claims) {
+        if (auto added = c.bus.add(c.base, c.length, c.width, c.device, c.name, &clash); !added) {
+            wiring_.log.error("what=range_overlap %s", clash.c_str());
+            return added;
+        }
+    }
+    struct Place {
+        unsigned slot, number;
+        PciFunction& function;
+    };
+    const Place places[] = {
+        {0, 0, host_bridge},
+        {1, 0, isa_bridge},
+        {1, 3, power_management},
+        {kP9Slot, 0, p9_pci},            // INTA → IRQ 10
+        {kConsoleSlot, 0, console_pci},  // INTA → IRQ 11
+        {kRngSlot, 0, rng_pci},          // INTA → IRQ 11
+    };
+    for (const Place& p : places) {
+        if (auto added = pci.add(p.slot, p.number, p.function); !added) {
+            return added;
+        }
+    }
+    state.reset();
+    cpu.mode_changed();
+    relocate_apic(PhysAddr{LocalApic::kDefaultBase}, true);
+    rtc.set_memory_size(wiring_.ram.size());
+    pic.set_elcr(kLevelTriggered);
+    isa_bridge.route_as_firmware();
+    power_management.enable_as_firmware();
+    place_pci_functions();
+    if (auto placed = install_acpi_tables(wiring_.ram, kAcpiTables, {}); !placed) {
+        return placed;
+    }
+    memory.protect_rom(true);
+    return success();
+}
+
+void Pc::request(u32 bit, bool on) {
+    if (on) {
+        state.requests.fetch_or(bit, std::memory_order_relaxed);
+    } else {
+        state.requests.fetch_and(~bit, std::memory_order_relaxed);
+    }
+}
+
+void Pc::apic_base_written(u64 value) {
+    // The MSR's reserved bits have been refused by WRMSR; what is left is valid here too.
+    (void)apic.write_base_msr(value);
+    cpu.mmu.flush_all();
+}
+
+void Pc::relocate_apic(PhysAddr base, bool enabled) {
+    if (apic_at_ != 0) {
+        mmio.remove(apic_at_);
+        apic_at_ = 0;
+    }
+    std::string clash;
+    if (enabled && mmio.add(raw(base), LocalApic::kLength, 4, apic, "apic", &clash)) {
+        apic_at_ = raw(base);
+    } else if (enabled) {
+        wiring_.log.warn("dev=apic what=range_overlap %s", clash.c_str());
+    }
+}
+
+void Pc::place_pci_functions() {
+    u32 next = kFirstBar;
+    const std::pair<unsigned, PciFunction*> functions[] = {
+        {kP9Slot, &p9_pci}, {kConsoleSlot, &console_pci}, {kRngSlot, &rng_pci}};
+    for (const auto& [slot, function] : functions) {
+        for (unsigned bar = kPciBar0; bar < kPciBar0 + 24; bar += 4) {
+            // PCI 3.0 §6.2.5.1: all ones written, the size bits read back as zero.
+            function->config_write(bar, 4, 0xffffffff);
+            const u32 mask = function->config_read(bar, 4) & ~0xfu;
+            if (mask == 0) {
+                continue;
+            }
+            const u32 size = ~mask + 1;
+            next = (next + size - 1) & ~(size - 1);
+            function->config_write(bar, 4, next);
+            next += size;
+        }
+        const unsigned pin = function->config_read(kPciInterruptPin, 1);
+        if (pin != 0) {
+            const u8 irq = PiixIsaBridge::kFirmwareRoute[PciHost::pirq_of(slot, pin - 1)];
+            function->config_write(kPciInterruptLine, 1, irq);
+        }
+        function->config_write(kPciCommand, 2, kPciMemorySpace | kPciBusMaster);
+    }
+}
+
+}  // namespace ennead::vmcore

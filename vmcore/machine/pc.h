@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+// The PC's parts and wires: the single list of devices with the address, length and IRQ of each.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "vmcore/cpu/interp/cpu.h"
+#include "vmcore/cpu/interp/interp.h"
+#include "vmcore/devices/acpi_pm.h"
+#include "vmcore/devices/apic.h"
+#include "vmcore/devices/debug_port.h"
+#include "vmcore/devices/fw_cfg.h"
+#include "vmcore/devices/i440fx.h"
+#include "vmcore/devices/i8042.h"
+#include "vmcore/devices/ioapic.h"
+#include "vmcore/devices/irq_router.h"
+#include "vmcore/devices/pci_host.h"
+#include "vmcore/devices/pic8259.h"
+#include "vmcore/devices/piix.h"
+#include "vmcore/devices/pit8254.h"
+#include "vmcore/devices/rtc146818.h"
+#include "vmcore/devices/scratch_ports.h"
+#include "vmcore/devices/uart16550.h"
+#include "vmcore/virtio/console.h"
+#include "vmcore/virtio/p9_channel.h"
+#include "vmcore/virtio/pci_transport.h"
+#include "vmcore/virtio/rng.h"
+
+namespace ennead::vmcore {
+
+// What the parts need from the machine that holds them. All called on the vCPU thread.
+struct PcWiring {
+    GuestRam& ram;
+    const Clock& clock;
+    Log log;
+    std::string mount_tag;
+    P9Channel::Hooks p9;
+    std::function<void(unsigned port, u8 byte)> com_transmit;
+    std::function<void(std::span<const u8>)> console_transmit;
+    std::function<i64()> wall_clock;  // ns since 1970
+    std::function<void()> power_off;
+    std::function<void()> reset;
+};
+
+// A PC that has just been switched on and been through what firmware does: interrupts routed, PCI
+// functions placed, ACPI tables in memory. vCPU thread only, but for CpuState::requests.
+class Pc final : private InterruptSource {
+  public:
+    explicit Pc(PcWiring wiring);
+    Pc(const Pc&) = delete;
+    Pc& operator=(const Pc&) = delete;
+
+    // range_overlap if the list of devices contradicts itself.
+    Result<> connect();
+
+    // Where the ACPI root pointer lies.
+    static constexpr PhysAddr kAcpiTables{0xe0000};
+
+  private:
+    PcWiring wiring_;
+
+  public:
+    Bus ports, mmio;
+    PhysicalMemory memory;
+    TimerQueue timers;
+    CpuState state;
+
+    Pic8259 pic;
+    LocalApic apic;
+    IoApic ioapic;
+    IrqRouter irqs;
+    Pit8254 pit;
+    Rtc146818 rtc;
+    Uart16550 com1, com2;
+    I8042 keyboard;
+    ScratchPorts scratch;
+    DebugPort debug;
+    FwCfg fw_cfg;
+    AcpiPm acpi;
+    PciHost pci;
+    I440fx host_bridge;
+    PiixIsaBridge isa_bridge;
+    PiixPowerManagement power_management;
+
+    P9Channel p9;
+    VirtioConsole console;
+    VirtioRng rng;
+    PciTransport p9_pci, console_pci, rng_pci;
+
+    Cpu cpu;
+    Interpreter interpreter;
+
+  private:
+    bool intr() override { return apic.has_interrupt(); }
+    u8 acknowledge() override { return apic.acknowledge(); }
+    void apic_base_written(u64 value) override;
+    void tsc_deadline_written(u64 deadline) override { apic.write_tsc_deadline(deadline); }
+    u64 tsc_deadline() override { return apic.tsc_deadline(); }
+    void ferr_changed(bool asserted) override { irqs.set_irq(13, asserted); }
+
+    [[nodiscard]] PciDevice::Wiring pci_wiring(unsigned slot);
+    void request(u32 bit, bool on);
+    void relocate_apic(PhysAddr base, bool enabled);
+    void place_pci_functions();
+
+    u64 apic_at_ = 0;  // 0: not on the bus
+};
+
+}  // namespace ennead::vmcore

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Runs guest code, timers and commands in turn; sleeps while the guest halts.
+#include "vmcore/machine/vcpu.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace ennead::vmcore {
+namespace {
+
+// How many instructions run between two looks at the clock: some 50 µs of interpreted code, so that
+// a timer is late by no more than that.
+constexpr u64 kSliceInstructions = 4096;
+
+// vm(4): ten resets in ten seconds are a loop.
+constexpr std::size_t kResetLoopCount = 10;
+constexpr u64 kResetLoopNs = 10'000'000'000;
+
+}  // namespace
+
+Vcpu::Vcpu(std::unique_ptr<Machine> machine, StateChanged changed)
+    : machine_(std::move(machine)), changed_(std::move(changed)), thread_([this] { loop(); }) {}
+
+Vcpu::~Vcpu() {
+    {
+        const std::lock_guard lock(mutex_);
+        quit_ = true;
+    }
+    machine_->request_exit();
+    wake_.notify_one();
+    thread_.join();
+}
+
+void Vcpu::post(Command command) {
+    {
+        const std::lock_guard lock(mutex_);
+        commands_.push_back(std::move(command));
+    }
+    machine_->request_exit();
+    wake_.notify_one();
+}
+
+void Vcpu::pause() {
+    if (run_state_ == RunState::running) {
+        machine_->clock().stop();
+        run_state_ = RunState::paused;
+        changed_(run_state_, OffReason::stop);
+    }
+}
+
+void Vcpu::resume() {
+    if (run_state_ == RunState::paused) {
+        machine_->clock().run();
+        run_state_ = RunState::running;
+        changed_(run_state_, OffReason::stop);
+    }
+}
+
+void Vcpu::switch_off(OffReason reason) {
+    if (run_state_ != RunState::off) {
+        machine_->clock().stop();
+        run_state_ = RunState::off;
+        changed_(run_state_, reason);
+    }
+}
+
+void Vcpu::reset() {
+    machine_->power_cycle();
+}
+
+void Vcpu::guest_reset() {
+    const u64 now = HostClock::host_ns();
+    std::erase_if(recent_resets_, [now](u64 t) { return now - t > kResetLoopNs; });
+    recent_resets_.push_back(now);
+    if (recent_resets_.size() >= kResetLoopCount) {
+        switch_off(OffReason::reset_loop);
+    } else {
+        reset();
+    }
+}
+
+u64 Vcpu::cpu_time_ns() const {
+    clockid_t id{};
+    std::timespec t{};
+    // const_cast: pthread functions take the handle by value, but std::thread only gives it out
+    // non-const.
+    if (pthread_getcpuclockid(const_cast<std::thread&>(thread_).native_handle(), &id) != 0 ||
+        clock_gettime(id, &t) != 0) {
+        return 0;
+    }
+    return static_cast<u64>(t.tv_sec) * 1'000'000'000u + static_cast<u64>(t.tv_nsec);
+}
+
+void Vcpu::loop() {
+    while (true) {
+        run_commands();
+        {
+            const std::lock_guard lock(mutex_);
+            if (quit_ && commands_.empty()) {
+                return;
+            }
+        }
+        if (run_state_ == RunState::running) {
+            run_guest();
+        } else {
+            sleep_until_needed();
+        }
+    }
+}
+
+void Vcpu::run_commands() {
+    std::vector<Command> batch;
+    {
+        const std::lock_guard lock(mutex_);
+        batch.swap(commands_);
+    }
+    for (Command& command : batch) {
+        command(*this);
+    }
+}
+
+void Vcpu::run_guest() {
+    machine_->timers().run_due();
+    const ExitReasons why = machine_->engine().run(kSliceInstructions);
+    machine_->exchange_bytes();
+    if (why.shutdown) {
+        // A PC's chipset answers the shutdown cycle with a reset, but the triple fault of a guest
+        // that has just crashed is worth more than its reboot: stop, with everything left to look
+        // at.
+        switch_off(OffReason::triple_fault);
+        return;
+    }
+    switch (machine_->take_request()) {
+        case MachineRequest::none:
+            break;
+        case MachineRequest::power_off:
+            switch_off(OffReason::poweroff);
+            return;
+        case MachineRequest::reset:
+            guest_reset();
+            return;
+    }
+    if (why.halted) {
+        sleep_until_needed();
+    }
+}
+
+void Vcpu::sleep_until_needed() {
+    std::unique_lock lock(mutex_);
+    const auto needed = [this] { return quit_ || !commands_.empty(); };
+    if (run_state_ != RunState::running) {
+        wake_.wait(lock, needed);
+        return;
+    }
+    const u64 deadline = machine_->timers().next_deadline_ns();
+    if (deadline == TimerQueue::kNever) {
+        wake_.wait(lock, needed);
+        return;
+    }
+    const std::chrono::steady_clock::time_point until{
+        std::chrono::nanoseconds(machine_->clock().host_deadline_ns(deadline))};
+    wake_.wait_until(lock, until, needed);
+}
+
+}  // namespace ennead::vmcore

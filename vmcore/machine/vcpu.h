@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// The thread that owns a machine, and its command queue.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "vmcore/machine/host_clock.h"
+#include "vmcore/machine/machine.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore {
+
+enum class RunState { paused, running, off };
+
+// Why a machine went off by itself, or was switched off.
+enum class OffReason { poweroff, stop, reset_loop, triple_fault };
+
+// Owns the machine. Everything that touches it runs on this class's thread: guest code, and the
+// commands that other threads post. The machine is paused at first.
+class Vcpu {
+  public:
+    // Called on the vCPU thread when the state changed, whoever changed it. `reason` has meaning
+    // with `off`.
+    using StateChanged = std::function<void(RunState state, OffReason reason)>;
+    using Command = std::function<void(Vcpu&)>;
+
+    // The machine must already be booted (its CPU stands at the first instruction).
+    Vcpu(std::unique_ptr<Machine> machine, StateChanged changed);
+    ~Vcpu();  // ends the thread, after the commands posted so far
+    Vcpu(const Vcpu&) = delete;
+    Vcpu& operator=(const Vcpu&) = delete;
+
+    // Any thread. Commands run in order, soon, whatever the state; the guest stands still
+    // meanwhile.
+    void post(Command command);
+
+    // For commands, on the vCPU thread.
+    [[nodiscard]] Machine& machine() { return *machine_; }
+    [[nodiscard]] RunState run_state() const { return run_state_; }
+    void pause();
+    void resume();
+    void switch_off(OffReason reason);
+    // Power-cycles the machine; it runs on (or stays paused) from its reset state.
+    void reset();
+
+    // CPU time of the vCPU thread in ns; any thread.
+    [[nodiscard]] u64 cpu_time_ns() const;
+
+  private:
+    void loop();
+    void run_commands();
+    void run_guest();
+    void sleep_until_needed();
+    void guest_reset();
+
+    std::unique_ptr<Machine> machine_;
+    StateChanged changed_;
+    RunState run_state_ = RunState::paused;
+    std::vector<u64> recent_resets_;  // host ns
+
+    std::mutex mutex_;  // guards the two below
+    std::vector<Command> commands_;
+    bool quit_ = false;
+    std::condition_variable wake_;
+    std::thread thread_;  // last: starts when everything else is there
+};
+
+}  // namespace ennead::vmcore
