@@ -62,11 +62,11 @@ $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 
 $(BUILD)/ennead: $(call objects,$(SERVER_SOURCES)) $(call library,p9) $(call library,synthfs)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -Wl,--as-needed
 
 $(BUILD)/ennead-vm: $(call objects,$(VM_SOURCES)) $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -Wl,--as-needed
 
 $(BUILD)/obj/%.o: %.cpp
 	@mkdir -p $(@D)

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The start message as lines of text.
+#include "srv/common/start_message.h"
+
+#include "synthfs/words.h"
+
+namespace ennead::srv {
+
+using synthfs::Checked;
+using synthfs::make_fault;
+
+std::string StartMessage::encode() const {
+    std::string text;
+    const auto line = [&text](std::string_view key, std::string_view value) {
+        text += std::string(key) + ' ' + synthfs::quote(value) + '\n';
+    };
+    line("vm", std::to_string(vm));
+    line("mem", std::to_string(memory_bytes));
+    line("cmdline", command_line);
+    line("kernel", std::to_string(kernel_fd));
+    if (initrd_fd >= 0) {
+        line("initrd", std::to_string(initrd_fd));
+    }
+    for (int fd : root_lower_fds) {
+        line("lower", std::to_string(fd));
+    }
+    line("upper", std::to_string(root_upper_fd));
+    return text;
+}
+
+Checked<StartMessage> StartMessage::decode(std::string_view text) {
+    const auto commands = synthfs::parse_commands(text);
+    if (!commands) {
+        return commands.error();
+    }
+    StartMessage message;
+    for (const synthfs::Command& command : commands.value()) {
+        if (command.arg_count() != 1) {
+            return make_fault(EINVAL, "start message: %s takes one value", command.verb().c_str());
+        }
+        const std::string& key = command.verb();
+        if (key == "cmdline") {
+            message.command_line = command.arg(0).text;
+            continue;
+        }
+        const auto number = synthfs::parse_number(command.arg(0));
+        if (!number) {
+            return number.error();
+        }
+        const auto fd = static_cast<int>(number.value());
+        if (key == "vm") {
+            message.vm = static_cast<unsigned>(number.value());
+        } else if (key == "mem") {
+            message.memory_bytes = number.value();
+        } else if (key == "kernel") {
+            message.kernel_fd = fd;
+        } else if (key == "initrd") {
+            message.initrd_fd = fd;
+        } else if (key == "lower") {
+            message.root_lower_fds.push_back(fd);
+        } else if (key == "upper") {
+            message.root_upper_fd = fd;
+        } else {
+            return make_fault(EINVAL, "start message: unknown key %s", key.c_str());
+        }
+    }
+    if (message.kernel_fd < 0 || message.root_lower_fds.empty() || message.root_upper_fd < 0) {
+        return make_fault(EINVAL, "start message: kernel, lower and upper are needed");
+    }
+    return message;
+}
+
+}  // namespace ennead::srv

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// What the server tells a new VM process: the machine to build, and which inherited descriptors are
+// what.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "synthfs/fault.h"
+
+namespace ennead::srv {
+
+// The VM process inherits these descriptors at fixed numbers, so that its command line says
+// nothing.
+inline constexpr int kLinkFd =
+    3;  // stream socket: the live files over 9P, served by the VM process
+inline constexpr int kMessageFd = 4;  // memfd with the encoded StartMessage, offset 0
+inline constexpr int kFirstGrantFd = 5;
+
+// Travels as text, a `key value` line each; descriptors are numbers of the receiving process.
+struct StartMessage {
+    unsigned vm = 0;
+    std::uint64_t memory_bytes = 0;
+    std::string command_line;
+    int kernel_fd = -1;               // readable file
+    int initrd_fd = -1;               // -1: none
+    std::vector<int> root_lower_fds;  // O_PATH directories, top layer first
+    int root_upper_fd = -1;           // O_PATH directory, private and writable
+
+    [[nodiscard]] std::string encode() const;
+    [[nodiscard]] static synthfs::Checked<StartMessage> decode(std::string_view text);
+};
+
+}  // namespace ennead::srv

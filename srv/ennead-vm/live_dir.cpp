@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: MIT
+// The list of live files and the meaning of each.
+#include "srv/ennead-vm/live_dir.h"
+
+#include <sys/stat.h>
+
+#include <cstring>
+#include <fstream>
+#include <optional>
+
+#include "synthfs/ctl_file.h"
+#include "synthfs/data_file.h"
+#include "synthfs/text_file.h"
+#include "synthfs/words.h"
+#include "vmcore/machine/registers.h"
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Command;
+using synthfs::Fault;
+using synthfs::make_fault;
+using synthfs::RequestPtr;
+using synthfs::StreamFile;
+using vmcore::RunState;
+using vmcore::Vcpu;
+
+// More than the server can be behind while it still reads at all.
+constexpr std::size_t kConsoleRing = 4 * 1024 * 1024;
+
+const char* reason_name(vmcore::OffReason reason) {
+    switch (reason) {
+        case vmcore::OffReason::poweroff:
+            return "poweroff";
+        case vmcore::OffReason::stop:
+            return "stop";
+        case vmcore::OffReason::reset_loop:
+            return "resetloop";
+        case vmcore::OffReason::triple_fault:
+            return "triplefault";
+    }
+    return "unknown";
+}
+
+std::span<const vmcore::u8> as_u8(std::span<const std::byte> bytes) {
+    return {reinterpret_cast<const vmcore::u8*>(bytes.data()), bytes.size()};
+}
+
+Fault wrong_state(RunState state) {
+    const char* name = state == RunState::running  ? "running"
+                       : state == RunState::paused ? "paused"
+                                                   : "off";
+    return make_fault(EBUSY, "the machine is %s", name);
+}
+
+std::uint64_t resident_bytes() {
+    std::ifstream statm("/proc/self/statm");
+    std::uint64_t total = 0, resident = 0;
+    statm >> total >> resident;
+    return resident * vmcore::kPageSize;
+}
+
+}  // namespace
+
+LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root)
+    : io_(io), guest_root_(guest_root) {
+    console_ = make_console();
+    com_[0] = make_com(0, "com1");
+    com_[1] = make_com(1, "com2");
+    events_ = StreamFile::make({.mode = 0400, .name = "events", .lines = true});
+
+    const auto file = [](const char* name, mode_t mode, synthfs::NodePtr node) {
+        return synthfs::Entry{
+            .name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
+    };
+    root_ = synthfs::Directory::make({.mode = 0700,
+                                      .entries = {
+                                          file("ctl", 0600, make_ctl()),
+                                          file("events", 0400, events_),
+                                          file("cons", 0600, console_),
+                                          file("consctl", 0600, make_consctl()),
+                                          file("com1", 0600, com_[0]),
+                                          file("com2", 0600, com_[1]),
+                                          file("regs", 0600, make_regs()),
+                                          file("mem", 0600, make_mem()),
+                                          file("stats", 0400, make_stats()),
+                                      }});
+}
+
+template <class Work, class Then>
+void LiveDir::on_vcpu(Work work, Then then) {
+    vcpu_->post([this, work = std::move(work), then = std::move(then)](Vcpu& vcpu) mutable {
+        boost::asio::post(io_, [then = std::move(then), result = work(vcpu)]() mutable {
+            then(std::move(result));
+        });
+    });
+}
+
+synthfs::ErrorSink LiveDir::error_sink() {
+    return [this](const synthfs::ErrorRecord& record) {
+        const std::string column = record.column ? std::to_string(*record.column) : "-1";
+        events_->append("error " + std::to_string(record.errnum) + ' ' +
+                        synthfs::quote(record.file) + ' ' + column + ' ' +
+                        synthfs::quote(record.command) + ' ' + synthfs::quote(record.text) + '\n');
+    };
+}
+
+void LiveDir::state_changed(RunState state, vmcore::OffReason reason, std::uint64_t instructions) {
+    switch (state) {
+        case RunState::running:
+            events_->append("running\n");
+            break;
+        case RunState::paused:
+            events_->append("paused\n");
+            break;
+        case RunState::off:
+            console_->set_eof();
+            com_[0]->set_eof();
+            com_[1]->set_eof();
+            events_->append("off " + std::string(reason_name(reason)) + ' ' +
+                            std::to_string(vcpu_->cpu_time_ns()) + ' ' +
+                            std::to_string(instructions) + '\n');
+            break;
+    }
+}
+
+void LiveDir::input_room() {
+    console_->wake();
+    com_[0]->wake();
+    com_[1]->wake();
+}
+
+std::shared_ptr<StreamFile> LiveDir::make_console() {
+    StreamFile::Options options;
+    options.mode = 0600;
+    options.name = "cons";
+    options.errors = error_sink();
+    options.capacity = options.history = kConsoleRing;
+    options.write = [this](RequestPtr, std::span<const std::byte> data,
+                           CheckedReply<std::size_t> reply) {
+        if (console_->at_eof()) {
+            reply(make_fault(EPIPE, "the machine is off"));
+            return;
+        }
+        on_vcpu([bytes = std::vector<std::byte>(data.begin(), data.end())](
+                    Vcpu& v) { return v.machine().console_input(as_u8(bytes)); },
+                [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
+                    if (taken == 0 && wanted != 0) {
+                        reply(make_fault(EAGAIN, "the guest has not read its input yet"));
+                    } else {
+                        reply(taken);
+                    }
+                });
+    };
+    return StreamFile::make(std::move(options));
+}
+
+std::shared_ptr<StreamFile> LiveDir::make_com(unsigned port, std::string name) {
+    StreamFile::Options options;
+    options.mode = 0600;
+    options.name = std::move(name);
+    options.errors = error_sink();
+    options.history = 0;
+    options.write = [this, port](RequestPtr, std::span<const std::byte> data,
+                                 CheckedReply<std::size_t> reply) {
+        if (com_[port]->at_eof()) {
+            reply(make_fault(EPIPE, "the machine is off"));
+            return;
+        }
+        on_vcpu([port, bytes = std::vector<std::byte>(data.begin(), data.end())](
+                    Vcpu& v) { return v.machine().com_input(port, as_u8(bytes)); },
+                [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
+                    if (taken == 0 && wanted != 0) {
+                        reply(make_fault(EAGAIN, "the guest has not read its input yet"));
+                    } else {
+                        reply(taken);
+                    }
+                });
+    };
+    return StreamFile::make(std::move(options));
+}
+
+synthfs::NodePtr LiveDir::make_ctl() {
+    synthfs::CtlFile ctl{.mode = 0600, .errors = error_sink(), .verbs = {}};
+    // Each verb names the states in which it makes sense and what it then does.
+    const auto verb = [this, &ctl](const char* name, bool when_running, bool when_paused,
+                                   void (*act)(Vcpu&)) {
+        ctl.verbs.push_back({.name = name,
+                             .usage = name,
+                             .run = [this, when_running, when_paused, act](
+                                        RequestPtr, const Command&, CheckedReply<> reply) {
+                                 on_vcpu(
+                                     [=](Vcpu& v) {
+                                         const RunState state = v.run_state();
+                                         const bool allowed =
+                                             (state == RunState::running && when_running) ||
+                                             (state == RunState::paused && when_paused);
+                                         if (allowed) {
+                                             act(v);
+                                         }
+                                         return std::pair(allowed, state);
+                                     },
+                                     [reply = std::move(reply)](std::pair<bool, RunState> result) {
+                                         if (result.first) {
+                                             reply(synthfs::success());
+                                         } else {
+                                             reply(wrong_state(result.second));
+                                         }
+                                     });
+                             }});
+    };
+    verb("pause", true, false, [](Vcpu& v) { v.pause(); });
+    verb("resume", false, true, [](Vcpu& v) { v.resume(); });
+    verb("reset", true, true, [](Vcpu& v) { v.reset(); });
+    verb("stop", true, true, [](Vcpu& v) { v.switch_off(vmcore::OffReason::stop); });
+    verb("powerdown", true, false, [](Vcpu& v) { v.machine().press_power_button(); });
+    verb("nmi", true, true, [](Vcpu& v) { v.machine().raise_nmi(); });
+    return synthfs::make_ctl_file(std::move(ctl));
+}
+
+synthfs::NodePtr LiveDir::make_consctl() {
+    synthfs::CtlFile ctl{.mode = 0600, .name = "consctl", .errors = error_sink(), .verbs = {}};
+    ctl.verbs.push_back({.name = "size",
+                         .min_args = 2,
+                         .max_args = 2,
+                         .usage = "size rows columns",
+                         .run = [this](RequestPtr, const Command& command, CheckedReply<> reply) {
+                             const auto rows = synthfs::parse_number(command.arg(0), {1, 65535});
+                             const auto columns = synthfs::parse_number(command.arg(1), {1, 65535});
+                             if (!rows || !columns) {
+                                 reply(rows ? columns.error() : rows.error());
+                                 return;
+                             }
+                             console_size_ = std::to_string(rows.value()) + ' ' +
+                                             std::to_string(columns.value());
+                             on_vcpu(
+                                 [r = static_cast<vmcore::u16>(rows.value()),
+                                  c = static_cast<vmcore::u16>(columns.value())](Vcpu& v) {
+                                     v.machine().console_size(c, r);
+                                     return true;
+                                 },
+                                 [reply = std::move(reply)](bool) { reply(synthfs::success()); });
+                         }});
+    ctl.verbs.push_back({.name = "break",
+                         .usage = "break",
+                         .run = [this](RequestPtr, const Command&, CheckedReply<> reply) {
+                             on_vcpu(
+                                 [](Vcpu& v) {
+                                     v.machine().console_break();
+                                     return true;
+                                 },
+                                 [reply = std::move(reply)](bool) { reply(synthfs::success()); });
+                         }});
+    ctl.text = [this]() -> Checked<std::string> { return "size " + console_size_ + '\n'; };
+    return synthfs::make_ctl_file(std::move(ctl));
+}
+
+synthfs::NodePtr LiveDir::make_regs() {
+    synthfs::TextFile file{.mode = 0600, .name = "regs", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu([](Vcpu& v) { return vmcore::registers_text(v.machine().cpu()); },
+                [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
+    };
+    file.write = [this](RequestPtr, synthfs::TextWrite write, CheckedReply<> reply) {
+        write_regs(std::move(write.text), std::move(reply));
+    };
+    return synthfs::make_text_file(std::move(file));
+}
+
+void LiveDir::write_regs(std::string text, CheckedReply<> reply) {
+    const auto lines = synthfs::parse_commands(text);
+    if (!lines) {
+        reply(lines.error());
+        return;
+    }
+    std::vector<std::pair<std::string, vmcore::u64>> assignments;
+    std::vector<Command> sources;
+    for (const Command& line : lines.value()) {
+        // These two follow from the other registers; they are taken so that what was read can be
+        // written back.
+        if (line.verb() == "mode" || line.verb() == "cpl") {
+            continue;
+        }
+        if (line.arg_count() != 1) {
+            auto fault = make_fault(EINVAL, "a line is a register's name and its value");
+            fault.command = line.line;
+            reply(std::move(fault));
+            return;
+        }
+        const auto value = synthfs::parse_number(line.arg(0));
+        if (!value) {
+            auto fault = value.error();
+            fault.command = line.line;
+            reply(std::move(fault));
+            return;
+        }
+        assignments.emplace_back(line.verb(), value.value());
+        sources.push_back(line);
+    }
+    on_vcpu(
+        [assignments = std::move(assignments),
+         sources = std::move(sources)](Vcpu& v) -> std::optional<Fault> {
+            if (v.run_state() != RunState::paused) {
+                return wrong_state(v.run_state());
+            }
+            std::size_t at = 0;
+            const auto done = vmcore::set_registers(v.machine().cpu(), assignments, &at);
+            if (!done) {
+                auto fault = make_fault(EINVAL, "no such register, or it cannot hold this value");
+                fault.command = sources[at].line;
+                fault.column = sources[at].words[0].column;
+                return fault;
+            }
+            return std::nullopt;
+        },
+        [reply = std::move(reply)](std::optional<Fault> fault) {
+            if (fault) {
+                reply(std::move(*fault));
+            } else {
+                reply(synthfs::success());
+            }
+        });
+}
+
+synthfs::NodePtr LiveDir::make_mem() {
+    synthfs::DataFile file{.mode = 0600, .name = "mem", .errors = error_sink()};
+    file.size = [this] { return vcpu_->machine().ram().size(); };
+    file.read = [this](RequestPtr, std::uint64_t offset, std::span<std::byte> into,
+                       CheckedReply<std::size_t> reply) {
+        on_vcpu(
+            [offset, into](Vcpu& v) -> std::size_t {
+                vmcore::GuestRam& ram = v.machine().ram();
+                if (offset >= ram.size()) {
+                    return 0;
+                }
+                const std::size_t n = std::min<std::uint64_t>(into.size(), ram.size() - offset);
+                std::memcpy(into.data(), ram.base() + offset, n);
+                return n;
+            },
+            [reply = std::move(reply)](std::size_t n) { reply(n); });
+    };
+    file.write = [this](RequestPtr, std::uint64_t offset, std::span<const std::byte> data,
+                        CheckedReply<std::size_t> reply) {
+        on_vcpu(
+            [offset, data](Vcpu& v) -> Checked<std::size_t> {
+                if (v.run_state() != RunState::paused) {
+                    return wrong_state(v.run_state());
+                }
+                vmcore::GuestRam& ram = v.machine().ram();
+                if (offset >= ram.size()) {
+                    return make_fault(EFAULT, "memory ends at 0x%llx",
+                                      static_cast<unsigned long long>(ram.size()));
+                }
+                const std::size_t n = std::min<std::uint64_t>(data.size(), ram.size() - offset);
+                std::memcpy(ram.base() + offset, data.data(), n);
+                v.machine().engine().memory_written(vmcore::PhysAddr{offset}, n);
+                return n;
+            },
+            [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });
+    };
+    return synthfs::make_data_file(std::move(file));
+}
+
+synthfs::NodePtr LiveDir::make_stats() {
+    synthfs::TextFile file{.mode = 0400, .name = "stats", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu(
+            [](Vcpu& v) {
+                return std::pair(v.machine().cpu().state.instructions,
+                                 v.machine().clock().now_ns());
+            },
+            [this, reply = std::move(reply)](std::pair<vmcore::u64, vmcore::u64> counts) {
+                const p9::ServerCounters& p9 = guest_root_.counters();
+                std::string text;
+                const auto line = [&text](const char* key, std::uint64_t value) {
+                    text += std::string(key) + ' ' + std::to_string(value) + '\n';
+                };
+                line("instructions", counts.first);
+                line("machine_ns", counts.second);
+                line("cpu_ns", vcpu_->cpu_time_ns());
+                line("9p_requests", p9.requests);
+                line("9p_bytes_in", p9.bytes_in);
+                line("9p_bytes_out", p9.bytes_out);
+                line("rss", resident_bytes());
+                reply(std::move(text));
+            });
+    };
+    return synthfs::make_text_file(std::move(file));
+}
+
+}  // namespace ennead::srv

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// The live files of a VM, which its own process serves: what the machine is doing now.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "srv/ennead-vm/guest_root.h"
+#include "synthfs/stream_file.h"
+#include "synthfs/tree.h"
+#include "vmcore/machine/vcpu.h"
+
+namespace ennead::srv {
+
+// The server mounts this tree and shows its files under /vm/N. Two of them are for the server
+// itself:
+//   ctl     `pause` `resume` `reset` `stop` `powerdown` `nmi`
+//   events  `running`, `paused`, `off reason cputime_ns instructions`; and for every failed
+//   operation here
+//           `error errno file column 'command' 'text'` (column -1: none), told before the operation
+//           answers
+// I/O thread only.
+class LiveDir {
+  public:
+    LiveDir(boost::asio::io_context& io, GuestRoot& guest_root);
+
+    // To be called once, before anything is served or the guest runs.
+    void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }
+
+    [[nodiscard]] synthfs::NodePtr root() const { return root_; }
+
+    void console_output(std::string_view bytes) { console_->append(bytes); }
+    void com_output(unsigned port, std::string_view bytes) { com_[port]->append(bytes); }
+    void state_changed(vmcore::RunState state, vmcore::OffReason reason,
+                       std::uint64_t instructions);
+    void input_room();
+
+  private:
+    // Does `work` on the vCPU thread and `then` here with what it gave.
+    template <class Work, class Then>
+    void on_vcpu(Work work, Then then);
+
+    [[nodiscard]] synthfs::ErrorSink error_sink();
+    [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_console();
+    [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_com(unsigned port, std::string name);
+    [[nodiscard]] synthfs::NodePtr make_ctl();
+    [[nodiscard]] synthfs::NodePtr make_consctl();
+    [[nodiscard]] synthfs::NodePtr make_regs();
+    [[nodiscard]] synthfs::NodePtr make_mem();
+    [[nodiscard]] synthfs::NodePtr make_stats();
+
+    void write_regs(std::string text, synthfs::CheckedReply<> reply);
+
+    boost::asio::io_context& io_;
+    GuestRoot& guest_root_;
+    vmcore::Vcpu* vcpu_ = nullptr;
+    std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
+    std::string console_size_ = "24 80";
+    std::shared_ptr<synthfs::Directory> root_;
+};
+
+}  // namespace ennead::srv

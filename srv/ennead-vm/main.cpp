@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// The program `ennead-vm`: one VM, started by the server with its descriptors at fixed numbers.
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "srv/ennead-vm/vm_process.h"
+#include "synthfs/words.h"
+
+namespace {
+
+using ennead::srv::kLinkFd;
+using ennead::srv::kMessageFd;
+
+// The VM must not outlive its server, whatever ends that; nor gain privileges or leave guest memory
+// in a core file.
+void settle() {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    std::signal(SIGPIPE, SIG_IGN);
+    rlimit none{0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+std::string read_message() {
+    std::string text;
+    char buffer[4096];
+    ssize_t n = 0;
+    while ((n = read(kMessageFd, buffer, sizeof buffer)) > 0) {
+        text.append(buffer, static_cast<std::size_t>(n));
+    }
+    close(kMessageFd);
+    return text;
+}
+
+bool greet(const std::string& line) {
+    return write(kLinkFd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+}
+
+}  // namespace
+
+int main() {
+    settle();
+    try {
+        auto message = ennead::srv::StartMessage::decode(read_message());
+        if (!message) {
+            std::fprintf(stderr, "ennead-vm is started by ennead, not by hand\n");
+            return 2;
+        }
+        ennead::srv::VmProcess process;
+        if (auto built = process.build(message.value()); !built) {
+            greet("error " + std::to_string(built.error().errnum) + ' ' +
+                  ennead::synthfs::quote(built.error().text) + '\n');
+            return 1;
+        }
+        if (!greet("ok\n")) {
+            return 1;
+        }
+        process.serve(kLinkFd);
+        return 0;
+    } catch (const std::exception& e) {
+        std::fprintf(stderr, "ennead-vm: %s\n", e.what());
+        return 1;
+    }
+}

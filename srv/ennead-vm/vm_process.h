@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// The VM process: builds the machine it was told to, serves its live files and its root, ends with
+// its server.
+#pragma once
+
+#include <utility>
+// Asio 1.74 forgets <utility> under C++20, so it comes first.
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <optional>
+
+#include "p9/stream.h"
+#include "srv/common/start_message.h"
+#include "srv/ennead-vm/guest_root.h"
+#include "srv/ennead-vm/live_dir.h"
+#include "vmcore/machine/vcpu.h"
+
+namespace ennead::srv {
+
+class VmProcess {
+  public:
+    VmProcess() = default;
+    ~VmProcess();
+    VmProcess(const VmProcess&) = delete;
+    VmProcess& operator=(const VmProcess&) = delete;
+
+    // Takes over the descriptors that the message names. The machine is built and paused.
+    synthfs::Checked<> build(const StartMessage& message);
+    // Serves the link until the server closes it.
+    void serve(int link_fd);
+
+  private:
+    [[nodiscard]] vmcore::MachineHooks hooks();
+
+    // Ends when the vCPU thread has ended: it posts here.
+    boost::asio::io_context io_;
+    std::unique_ptr<GuestRoot> guest_root_;
+    std::unique_ptr<LiveDir> live_;
+    std::shared_ptr<p9::ServerConnection> link_;
+    std::unique_ptr<vmcore::Vcpu> vcpu_;
+};
+
+}  // namespace ennead::srv

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What a VM printed: the stream `cons` and the file `log`, which outlive the VM's process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "srv/ennead/supervisor.h"
+#include "synthfs/stream_file.h"
+
+namespace ennead::srv {
+
+class ConsoleLog {
+  public:
+    using Write = std::function<void(synthfs::RequestPtr, std::span<const std::byte>,
+                                     synthfs::CheckedReply<std::size_t>)>;
+
+    // `directory_fd`: where the log's backing file is made. `input` takes what is written to
+    // `cons`.
+    static synthfs::Checked<std::unique_ptr<ConsoleLog>> make(int directory_fd,
+                                                              synthfs::ErrorSink errors,
+                                                              Write input);
+
+    void append(std::string_view bytes);
+    // The machine is off, or on again.
+    void end() { stream_->set_eof(); }
+    void go_on() { stream_->reopen(); }
+
+    [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& stream() const { return stream_; }
+    [[nodiscard]] const synthfs::SynthNodePtr& log() const { return log_; }
+
+  private:
+    ConsoleLog(Fd file, synthfs::ErrorSink errors, Write input);
+
+    Fd file_;
+    std::uint64_t size_ = 0;
+    synthfs::ErrorSink errors_;
+    bool full_ = false;  // the last append did not reach the file; told once
+    std::shared_ptr<synthfs::StreamFile> stream_;
+    synthfs::SynthNodePtr log_;
+};
+
+}  // namespace ennead::srv

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// The page of text that teaches the tree.
+#include "srv/ennead/top_dir.h"
+
+namespace ennead::srv {
+
+std::string_view help_text() {
+    return R"(Virtual machines as files.
+
+    n=$(cat new)              make a VM; its files are in $n/
+    echo start > $n/ctl       boot it
+    cat $n/cons               watch its console (Ctrl-C leaves)
+    echo 'uname -a' > $n/cons type into it
+    cat $n/status             state reason exit uptime instructions
+    cat $n/wait               wait for its end: N reason code uptime cputime 'text'
+    echo destroy > $n/ctl     end it and remove its files
+    mkdir web; rmdir web      make a VM by name; destroy one that is off
+    echo quit > ctl           end the server and every VM
+
+At the top
+    new      reading it makes a VM and gives its number; `key=value` written before sets its conf
+    conf     settings of new VMs            status   one line a VM: N name state reason mem uptime
+    events   a line for every change        error    the last failures, in words
+    version  help  ctl (quit)
+
+In N/
+    ctl      start pause resume reset stop powerdown nmi kill destroy set; `set key value`
+    conf     every setting; `cat 1/conf > 2/conf` copies a machine
+    name  status  wait  events  error
+    cons     console: history, then what comes; writes are input
+    log      all console output, kept       com1 com2  serial ports
+    consctl  `size rows columns`, `break`
+    regs     registers; written while paused
+    mem      physical memory, as large as it is; written while paused
+    ns       the guest's name space         stats    counters
+
+Settings
+    mem 128M   cpus 1   engine interp   boot direct
+    kernel PATH   initrd PATH   root PATH   cmdline TEXT (whole)   append TEXT (added)
+
+Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
+    cons com1 com2 events wait
+)";
+}
+
+}  // namespace ennead::srv

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// A file under /vm/N whose contents live in the VM's process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "synthfs/synth_node.h"
+
+namespace ennead::srv {
+
+struct LiveFile {
+    mode_t mode = 0600;
+    std::string name;  // here and in the VM process's tree
+    bool stream = false;
+    synthfs::ErrorSink errors{};
+    // The VM process's tree; null while there is no process, and then an open answers EBUSY.
+    std::function<synthfs::NodePtr()> tree;
+    std::function<std::uint64_t()> size{};  // without it 0
+};
+
+// The node stays the same over the VM's processes; an open belongs to the process it was made
+// under, and answers ENODEV once that has ended. A failed operation is told by the VM process
+// itself, with its words.
+[[nodiscard]] synthfs::SynthNodePtr make_live_file(LiveFile file);
+
+}  // namespace ennead::srv

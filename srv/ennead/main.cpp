@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// The program `ennead`: options, subcommands, and going into the background.
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <exception>
+#include <string>
+
+#include "srv/ennead/app.h"
+#include "srv/ennead/cli_attach.h"
+
+namespace {
+
+constexpr const char* kUsage =
+    "usage: ennead [serve] [-f] [--log FILE] DIR    mount the tree at DIR and serve it\n"
+    "       ennead attach [-d DIR] N                 this terminal on VM N's console; Ctrl-] "
+    "leaves\n"
+    "       ennead --help | --version\n"
+    "\n"
+    "  -f           stay in the foreground; log to standard error unless --log is given\n"
+    "  --log FILE   append log lines to FILE\n"
+    "  -d DIR       where the tree is mounted (default: $ENNEAD_DIR, then /vm)\n"
+    "\n"
+    "The tree explains itself: cat DIR/help. Manuals: ennead(1), vm(4).\n";
+
+struct Options {
+    bool foreground = false;
+    std::string log_file;
+    std::string dir;
+};
+
+int complain(const std::string& text) {
+    std::fprintf(stderr, "ennead: %s\n", text.c_str());
+    return 1;
+}
+
+void log_line(const std::string& line) {
+    std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    char stamp[32];
+    std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &local);
+    std::fprintf(stderr, "%s %s\n", stamp, line.c_str());
+}
+
+// Standard error becomes the log: of this process and of its VM processes.
+bool redirect_log(const Options& options) {
+    const bool named = !options.log_file.empty();
+    if (!named && options.foreground) {
+        return true;
+    }
+    const int fd = open(named ? options.log_file.c_str() : "/dev/null",
+                        O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    return fd >= 0 && dup2(fd, STDERR_FILENO) >= 0;
+}
+
+// `ready`: -1, or a pipe that gets one line: empty if the tree is mounted, else what went wrong.
+int serve(const Options& options, int ready) {
+    const auto fail = [ready](const std::string& text) {
+        if (ready < 0) {
+            return complain(text);
+        }
+        const std::string line = text + '\n';
+        return write(ready, line.data(), line.size()) >= 0 ? 1 : 1;
+    };
+    auto app = ennead::srv::App::make(options.dir, log_line);
+    if (!app) {
+        return fail(app.error().text);
+    }
+    if (!redirect_log(options)) {
+        return fail("cannot write the log " + options.log_file + ": " + std::strerror(errno));
+    }
+    if (ready >= 0) {
+        const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        if (write(ready, "\n", 1) != 1) {
+            return 1;
+        }
+        close(ready);
+    }
+    app.value()->run();
+    return 0;
+}
+
+// The parent returns once the tree answers.
+int serve_in_background(const Options& options) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return complain(std::strerror(errno));
+    }
+    const pid_t child = fork();
+    if (child < 0) {
+        return complain(std::strerror(errno));
+    }
+    if (child == 0) {
+        close(ends[0]);
+        setsid();
+        const int status = serve(options, ends[1]);
+        std::fflush(nullptr);
+        _exit(status);
+    }
+    close(ends[1]);
+    std::string answer;
+    char buffer[512];
+    ssize_t n = 0;
+    while ((n = read(ends[0], buffer, sizeof buffer)) > 0) {
+        answer.append(buffer, static_cast<std::size_t>(n));
+    }
+    if (answer != "\n") {
+        while (!answer.empty() && answer.back() == '\n') {
+            answer.pop_back();
+        }
+        return complain(answer.empty() ? "the server ended before the tree was mounted" : answer);
+    }
+    struct stat st {};
+    if (stat((options.dir + "/version").c_str(), &st) != 0) {
+        return complain(options.dir + ": the tree does not answer: " + std::strerror(errno));
+    }
+    return 0;
+}
+
+int serve_command(int argc, char** argv) {
+    Options options;
+    const option longs[] = {{"log", required_argument, nullptr, 'l'},
+                            {"help", no_argument, nullptr, 'h'},
+                            {"version", no_argument, nullptr, 'V'},
+                            {nullptr, 0, nullptr, 0}};
+    int c = 0;
+    while ((c = getopt_long(argc, argv, "fh", longs, nullptr)) != -1) {
+        switch (c) {
+            case 'f':
+                options.foreground = true;
+                break;
+            case 'l':
+                options.log_file = optarg;
+                break;
+            case 'h':
+                std::fputs(kUsage, stdout);
+                return 0;
+            case 'V':
+                std::puts("ennead " ENNEAD_VERSION);
+                return 0;
+            default:
+                std::fputs(kUsage, stderr);
+                return 2;
+        }
+    }
+    if (optind + 1 != argc) {
+        std::fputs(kUsage, stderr);
+        return 2;
+    }
+    options.dir = argv[optind];
+    return options.foreground ? serve(options, -1) : serve_in_background(options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        if (argc > 1 && std::strcmp(argv[1], "attach") == 0) {
+            return ennead::srv::attach_command(argc - 1, argv + 1);
+        }
+        if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
+            return serve_command(argc - 1, argv + 1);
+        }
+        return serve_command(argc, argv);
+    } catch (const std::exception& e) {
+        return complain(e.what());
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// Spawns a VM process and watches for its end.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "srv/common/start_message.h"
+#include "synthfs/fault.h"
+
+namespace ennead::srv {
+
+// An owned file descriptor.
+class Fd {
+  public:
+    Fd() = default;
+    explicit Fd(int fd) : fd_(fd) {}
+    Fd(Fd&& other) noexcept : fd_(other.release()) {}
+    Fd& operator=(Fd&& other) noexcept;
+    ~Fd();
+    [[nodiscard]] int get() const { return fd_; }
+    [[nodiscard]] int release();
+    explicit operator bool() const { return fd_ >= 0; }
+
+  private:
+    int fd_ = -1;
+};
+
+// What a VM process is given, all of it close-on-exec here.
+struct Grants {
+    Fd kernel;
+    Fd initrd;  // may be empty
+    Fd root_lower;
+    Fd root_upper;
+};
+
+// How a process ended.
+struct Ending {
+    bool signalled = false;
+    int code = 0;  // the signal's number, or the exit status
+};
+
+// One VM process. Destruction kills it, if it still lives, and reaps it.
+class VmProcess {
+  public:
+    using OnExit = std::function<void(Ending)>;
+
+    // `link` is the server's end of the stream socket to the process. `on_exit` is called once, on
+    // the loop, unless this object is destroyed first. `message` gets its descriptor numbers filled
+    // in.
+    static synthfs::Checked<std::unique_ptr<VmProcess>> spawn(boost::asio::io_context& io,
+                                                              const std::string& program,
+                                                              StartMessage message, Grants grants,
+                                                              OnExit on_exit, Fd& link);
+    ~VmProcess();
+    VmProcess(const VmProcess&) = delete;
+    VmProcess& operator=(const VmProcess&) = delete;
+
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    // SIGKILL; on_exit follows.
+    void kill();
+
+  private:
+    VmProcess(boost::asio::io_context& io, pid_t pid, int pidfd, OnExit on_exit);
+    void watch();
+    void reap();
+
+    pid_t pid_;
+    bool reaped_ = false;
+    boost::asio::posix::stream_descriptor pidfd_;
+    OnExit on_exit_;
+};
+
+}  // namespace ennead::srv

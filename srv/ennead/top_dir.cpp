@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// `new`, `ctl`, `conf`, `status`, `events`, `error`, `version`, `help`, and directories made by
+// name.
+#include "srv/ennead/top_dir.h"
+
+#include <sys/stat.h>
+
+#include "synthfs/clone_file.h"
+#include "synthfs/ctl_file.h"
+#include "synthfs/result.h"
+#include "synthfs/text_file.h"
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Command;
+using synthfs::Entry;
+using synthfs::make_fault;
+using synthfs::RequestPtr;
+using synthfs::Setting;
+using synthfs::TextWrite;
+
+// `key=value` as a line of `conf`; faults point into the line that was written.
+Command conf_line(const Setting& setting) {
+    const std::size_t value_column = setting.column + setting.key.size() + 1;
+    return Command{.line = setting.command,
+                   .words = {{setting.key, setting.column}, {setting.value, value_column}}};
+}
+
+synthfs::SynthNodePtr make_new(const TopDir& top) {
+    VmTable& table = top.table;
+    synthfs::CloneFile file;
+    file.errors = top.errors->sink();
+    file.check = [&table](const Setting& setting) -> Checked<> {
+        Settings trial = table.defaults();
+        return trial.apply({conf_line(setting)});
+    };
+    file.make = [&table](RequestPtr, std::vector<Setting> given, CheckedReply<std::string> reply) {
+        std::vector<Command> lines;
+        for (const Setting& setting : given) {
+            lines.push_back(conf_line(setting));
+        }
+        Settings settings = table.defaults();
+        if (auto applied = settings.apply(lines); !applied) {
+            reply(applied.error());
+            return;
+        }
+        auto vm = table.make(settings);
+        if (vm) {
+            reply(std::to_string(vm.value()->number()) + '\n');
+        } else {
+            reply(vm.error());
+        }
+    };
+    return synthfs::make_clone_file(std::move(file));
+}
+
+synthfs::SynthNodePtr make_ctl(const TopDir& top) {
+    synthfs::CtlFile ctl{.mode = 0600, .name = "ctl", .errors = top.errors->sink(), .verbs = {}};
+    ctl.verbs.push_back({.name = "quit",
+                         .usage = "quit",
+                         .run = synthfs::at_once([quit = top.quit](const Command&) -> Checked<> {
+                             quit();
+                             return synthfs::success();
+                         })});
+    // Settings as replayable lines; so far the server has none that can be changed.
+    ctl.text = []() -> Checked<std::string> { return std::string(); };
+    return synthfs::make_ctl_file(std::move(ctl));
+}
+
+synthfs::SynthNodePtr make_conf(const TopDir& top) {
+    VmTable& table = top.table;
+    return synthfs::make_text_file(
+        {.mode = 0644,
+         .name = "conf",
+         .errors = top.errors->sink(),
+         .text = [&table]() -> Checked<std::string> { return table.defaults().text(); },
+         .write = [&table](RequestPtr, TextWrite write,
+                           CheckedReply<> reply) { reply(table.defaults().apply(write.text)); }});
+}
+
+synthfs::SynthNodePtr make_fixed_text(const TopDir& top, const char* name,
+                                      std::function<std::string()> text) {
+    return synthfs::make_text_file(
+        {.mode = 0444,
+         .name = name,
+         .errors = top.errors->sink(),
+         .text = [text = std::move(text)]() -> Checked<std::string> { return text(); }});
+}
+
+synthfs::DirectoryHooks make_hooks(VmTable& table) {
+    synthfs::DirectoryHooks hooks;
+    hooks.mkdir = [&table](RequestPtr, const std::string& name,
+                           CheckedReply<synthfs::NodePtr> reply) { reply(table.make_named(name)); };
+    const auto remove = [&table](const std::string& name) -> Checked<> {
+        const auto vm = table.find(name);
+        if (!vm) {
+            return make_fault(EPERM, "%s is not a VM", name.c_str());
+        }
+        if (vm->active()) {
+            return make_fault(EBUSY, "VM %u is %s", vm->number(), state_name(vm->state()));
+        }
+        table.destroy(*vm);
+        return synthfs::success();
+    };
+    hooks.rmdir = [remove](RequestPtr, const std::string& name, CheckedReply<> reply) {
+        reply(remove(name));
+    };
+    // A VM made by name is a symbolic link to its number: `rm name` is what removes a link.
+    hooks.unlink = hooks.rmdir;
+    hooks.rename = [&table](RequestPtr, const std::string& from, const std::string& to,
+                            CheckedReply<> reply) {
+        if (const auto vm = table.find(from)) {
+            reply(table.rename(*vm, to));
+        } else {
+            reply(make_fault(EPERM, "%s is not a VM", from.c_str()));
+        }
+    };
+    return hooks;
+}
+
+}  // namespace
+
+std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
+    VmTable& table = top.table;
+    const auto file = [](const char* name, mode_t mode, synthfs::NodePtr node) {
+        return Entry{.name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
+    };
+    return synthfs::Directory::make({
+        .mode = 0755,
+        .errors = top.errors->sink(),
+        .entries =
+            {
+                file("new", 0666, make_new(top)),
+                file("ctl", 0600, make_ctl(top)),
+                file("conf", 0644, make_conf(top)),
+                file("status", 0444,
+                     make_fixed_text(top, "status", [&table] { return table.status_text(); })),
+                file("events", 0444, top.events),
+                file("error", 0644, synthfs::make_error_file(top.errors)),
+                file("version", 0444,
+                     make_fixed_text(top, "version",
+                                     [] { return "ennead " ENNEAD_VERSION "\ntree 1\n"; })),
+                file("help", 0444,
+                     make_fixed_text(top, "help", [] { return std::string(help_text()); })),
+            },
+        .hooks = make_hooks(table),
+    });
+}
+
+}  // namespace ennead::srv

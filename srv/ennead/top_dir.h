@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// The files at the top of the tree.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "srv/ennead/vm_table.h"
+#include "synthfs/error_log.h"
+#include "synthfs/tree.h"
+
+namespace ennead::srv {
+
+struct TopDir {
+    VmTable& table;
+    std::shared_ptr<synthfs::ErrorLog> errors;
+    std::shared_ptr<synthfs::StreamFile> events;
+    std::function<void()> quit;  // must return before anything is torn down
+};
+
+// The root of the tree; `top.table` outlives it.
+[[nodiscard]] std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top);
+
+// The text of `help`.
+[[nodiscard]] std::string_view help_text();
+
+}  // namespace ennead::srv

@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: MIT
+// The life of a VM: new → running ⇄ paused → stopped or dead, and back to running by start.
+#include "srv/ennead/vm.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "synthfs/result.h"
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Command;
+using synthfs::Fault;
+using synthfs::HandlePtr;
+using synthfs::make_fault;
+using synthfs::NodePtr;
+using synthfs::RequestPtr;
+using synthfs::Result;
+
+std::uint64_t clock_ns(clockid_t clock) {
+    std::timespec t{};
+    clock_gettime(clock, &t);
+    return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u +
+           static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+Checked<Fd> open_or_say(const std::string& path, int flags, const char* what) {
+    Fd fd(open(path.c_str(), flags | O_CLOEXEC));
+    if (!fd) {
+        return make_fault(errno, "%s %s: %s", what, path.c_str(), std::strerror(errno));
+    }
+    return fd;
+}
+
+// A FIFO or a device named as an image would make the VM's process wait at its open or its reads.
+Checked<Fd> open_image(const std::string& path, const char* what) {
+    auto fd = open_or_say(path, O_RDONLY | O_NONBLOCK, what);
+    struct stat st {};
+    if (fd && (fstat(fd.value().get(), &st) != 0 || !S_ISREG(st.st_mode))) {
+        return make_fault(S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "%s %s is no regular file", what,
+                          path.c_str());
+    }
+    return fd;
+}
+
+std::string signal_name(int number) {
+    const char* abbreviation = sigabbrev_np(number);
+    return abbreviation != nullptr ? std::string("SIG") + abbreviation : std::to_string(number);
+}
+
+std::string seconds_text(double seconds) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3f", seconds);
+    return text;
+}
+
+const char* reason_text(const std::string& reason) {
+    if (reason == "poweroff") {
+        return "the guest switched itself off";
+    }
+    if (reason == "stop") {
+        return "stopped by ctl";
+    }
+    if (reason == "resetloop") {
+        return "ten resets in ten seconds";
+    }
+    if (reason == "triplefault") {
+        return "the CPU shut down: a fault in the handler of a double fault";
+    }
+    return "";
+}
+
+}  // namespace
+
+const char* state_name(VmState state) {
+    switch (state) {
+        case VmState::fresh:
+            return "new";
+        case VmState::running:
+            return "running";
+        case VmState::paused:
+            return "paused";
+        case VmState::stopped:
+            return "stopped";
+        case VmState::dead:
+            return "dead";
+    }
+    return "?";
+}
+
+Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Settings settings) {
+    const std::string name = std::to_string(number);
+    if (mkdirat(services.state_dir_fd, name.c_str(), 0700) != 0) {
+        return make_fault(errno, "scratch directory of VM %u: %s", number, std::strerror(errno));
+    }
+    Fd directory(openat(services.state_dir_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory || mkdirat(directory.get(), "upper", 0700) != 0) {
+        return make_fault(errno, "scratch directory of VM %u: %s", number, std::strerror(errno));
+    }
+    auto vm =
+        std::shared_ptr<Vm>(new Vm(services, number, std::move(settings), std::move(directory)));
+    auto console = ConsoleLog::make(
+        vm->directory_.get(), vm->errors_->sink(),
+        [weak = std::weak_ptr(vm)](RequestPtr request, std::span<const std::byte> data,
+                                   CheckedReply<std::size_t> reply) {
+            if (auto self = weak.lock()) {
+                self->write_console(std::move(request), data, std::move(reply));
+            } else {
+                reply(make_fault(ENODEV, "the VM was destroyed"));
+            }
+        });
+    if (!console) {
+        return console.error();
+    }
+    vm->console_ = std::move(console.value());
+    vm->wait_ = synthfs::WaitFile::make(
+        {.name = "wait",
+         .errors = vm->errors_->sink(),
+         .text = [weak = std::weak_ptr(vm)]() -> std::optional<std::string> {
+             const auto self = weak.lock();
+             if (!self || (self->state_ != VmState::stopped && self->state_ != VmState::dead) ||
+                 self->start_reply_) {
+                 return std::nullopt;
+             }
+             return std::to_string(self->number_) + ' ' + self->end_.reason + ' ' +
+                    self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
+                    seconds_text(static_cast<double>(self->end_.cpu_ns) / 1e9) + ' ' +
+                    synthfs::quote(self->end_.text) + '\n';
+         }});
+    vm->emit("state new");
+    return vm;
+}
+
+Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
+    : services_(services),
+      number_(number),
+      name_(std::to_string(number)),
+      settings_(std::move(settings)),
+      directory_(std::move(directory)),
+      errors_(synthfs::ErrorLog::make(8)),
+      events_(synthfs::StreamFile::make(
+          {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})) {}
+
+Vm::~Vm() {
+    drop_process();
+    // Everything below the VM's directory was made by this VM.
+    std::error_code ignored;
+    std::filesystem::remove_all(
+        "/proc/self/fd/" + std::to_string(services_.state_dir_fd) + '/' + std::to_string(number_),
+        ignored);
+}
+
+void Vm::set_name(std::string name) {
+    name_ = std::move(name);
+    emit("name " + synthfs::quote(name_));
+}
+
+bool Vm::active() const {
+    return state_ == VmState::running || state_ == VmState::paused || start_reply_;
+}
+
+Checked<> Vm::configure(const std::vector<Command>& lines) {
+    if (active()) {
+        return make_fault(EBUSY, "settings are fixed while the machine is on");
+    }
+    return settings_.apply(lines);
+}
+
+void Vm::emit(const std::string& text) {
+    const std::string line = std::to_string(clock_ns(CLOCK_REALTIME) / 1000) + ' ' +
+                             std::to_string(number_) + ' ' + text + '\n';
+    events_->append(line);
+    services_.events->append(line);
+}
+
+void Vm::enter(VmState state, const std::string& detail) {
+    state_ = state;
+    emit(std::string("state ") + state_name(state) + (detail.empty() ? "" : ' ' + detail));
+}
+
+double Vm::uptime() const {
+    if (started_ns_ == 0) {
+        return 0;
+    }
+    const std::uint64_t until = ended_ns_ != 0 ? ended_ns_ : clock_ns(CLOCK_MONOTONIC);
+    return static_cast<double>(until - started_ns_) / 1e9;
+}
+
+std::string Vm::status_text() const {
+    return std::string(state_name(state_)) + ' ' + end_.reason + ' ' + end_.code + ' ' +
+           seconds_text(uptime()) + ' ' + std::to_string(instructions_) + '\n';
+}
+
+std::string Vm::summary() const {
+    return std::to_string(number_) + ' ' + synthfs::quote(name_) + ' ' + state_name(state_) + ' ' +
+           end_.reason + ' ' + synthfs::format_size(settings_.memory_bytes()) + ' ' +
+           seconds_text(uptime()) + '\n';
+}
+
+std::string Vm::namespace_text() const {
+    return "bind -o " + synthfs::quote(settings_.root()) + " /\n";
+}
+
+// --- start
+// -------------------------------------------------------------------------------------------------------
+
+Checked<Grants> Vm::open_grants() const {
+    Grants grants;
+    auto kernel = open_image(settings_.kernel(), "kernel");
+    if (!kernel) {
+        return kernel.error();
+    }
+    grants.kernel = std::move(kernel.value());
+    if (!settings_.initrd().empty()) {
+        auto initrd = open_image(settings_.initrd(), "initrd");
+        if (!initrd) {
+            return initrd.error();
+        }
+        grants.initrd = std::move(initrd.value());
+    }
+    auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
+    if (!root) {
+        return root.error();
+    }
+    grants.root_lower = std::move(root.value());
+    grants.root_upper = Fd(openat(directory_.get(), "upper", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!grants.root_upper) {
+        return make_fault(errno, "scratch layer: %s", std::strerror(errno));
+    }
+    return grants;
+}
+
+void Vm::start(CheckedReply<> reply) {
+    if (active()) {
+        reply(make_fault(EBUSY, "the VM is already %s",
+                         start_reply_ ? "starting" : state_name(state_)));
+        return;
+    }
+    auto grants = open_grants();
+    if (!grants) {
+        reply(grants.error());
+        return;
+    }
+    drop_process();
+    StartMessage message;
+    message.vm = number_;
+    message.memory_bytes = settings_.memory_bytes();
+    message.command_line = settings_.command_line(number_);
+    Fd socket;
+    auto process = VmProcess::spawn(
+        services_.io, services_.installation.vm_program, std::move(message),
+        std::move(grants.value()),
+        [weak = weak_from_this()](Ending ending) {
+            if (auto self = weak.lock()) {
+                self->process_ended(ending);
+            }
+        },
+        socket);
+    if (!process) {
+        reply(process.error());
+        return;
+    }
+    process_ = std::move(process.value());
+    start_reply_ = std::move(reply);
+    const auto weak = weak_from_this();
+    link_ = std::make_unique<VmLink>(
+        services_.io, std::move(socket),
+        VmLink::Hooks{[weak](Checked<NodePtr> tree) {
+                          if (auto self = weak.lock()) {
+                              self->process_ready(std::move(tree));
+                          }
+                      },
+                      // A process that closes its end is about to be reaped.
+                      [weak] {
+                          if (auto self = weak.lock(); self && self->process_) {
+                              self->process_->kill();
+                          }
+                      }});
+}
+
+void Vm::process_ready(Checked<NodePtr> tree) {
+    if (!tree) {
+        answer_start(tree.error());
+        drop_process();
+        return;
+    }
+    tree_ = std::move(tree.value());
+    const auto weak = weak_from_this();
+    open_file(tree_, "cons", O_RDWR, [weak](Result<HandlePtr> handle) {
+        if (auto self = weak.lock()) {
+            self->console_opened(std::move(handle));
+        }
+    });
+}
+
+void Vm::console_opened(Result<HandlePtr> handle) {
+    if (!handle) {
+        answer_start(synthfs::fault_of(handle.error()));
+        return;
+    }
+    console_handle_ = handle.value();
+    console_open_ = true;
+    console_->go_on();
+    const auto weak = weak_from_this();
+    console_pump_ = StreamPump::start(
+        console_handle_,
+        [weak](std::string_view bytes) {
+            if (auto self = weak.lock()) {
+                self->console_->append(bytes);
+            }
+        },
+        [weak] {
+            if (auto self = weak.lock()) {
+                self->console_ended();
+            }
+        });
+    open_file(tree_, "events", O_RDONLY, [weak](Result<HandlePtr> events) {
+        if (auto self = weak.lock()) {
+            self->events_opened(std::move(events));
+        }
+    });
+}
+
+void Vm::events_opened(Result<HandlePtr> handle) {
+    if (!handle) {
+        answer_start(synthfs::fault_of(handle.error()));
+        return;
+    }
+    const auto weak = weak_from_this();
+    event_pump_ = StreamPump::start(
+        handle.value(),
+        [weak](std::string_view bytes) {
+            auto self = weak.lock();
+            if (!self) {
+                return;
+            }
+            self->event_line_ += bytes;
+            std::size_t end = 0;
+            while ((end = self->event_line_.find('\n')) != std::string::npos) {
+                const std::string line = self->event_line_.substr(0, end);
+                self->event_line_.erase(0, end + 1);
+                self->process_event(line);
+            }
+        },
+        [] {});
+    resume_after_start();
+}
+
+void Vm::resume_after_start() {
+    // The machine was built paused. Its time begins now.
+    end_ = End{};
+    off_.reset();
+    instructions_ = 0;
+    started_ns_ = clock_ns(CLOCK_MONOTONIC);
+    ended_ns_ = 0;
+    control("resume", [weak = weak_from_this()](Checked<> outcome) {
+        if (auto self = weak.lock()) {
+            self->answer_start(std::move(outcome));
+        }
+    });
+}
+
+void Vm::answer_start(Checked<> outcome) {
+    if (auto reply = std::exchange(start_reply_, nullptr)) {
+        reply(std::move(outcome));
+    }
+}
+
+// --- while it runs
+// -----------------------------------------------------------------------------------------------
+
+void Vm::control(const std::string& line, CheckedReply<> reply) {
+    if (!tree_) {
+        reply(make_fault(EBUSY, "the VM is %s", state_name(state_)));
+        return;
+    }
+    open_file(tree_, "ctl", O_WRONLY, [line, reply = std::move(reply)](Result<HandlePtr> opened) {
+        if (!opened) {
+            reply(synthfs::fault_of(opened.error()));
+            return;
+        }
+        // The text and the handle live until the answer.
+        auto text = std::make_shared<std::string>(line + '\n');
+        HandlePtr handle = opened.value();
+        handle->write(std::make_shared<synthfs::Request>(), 0, std::as_bytes(std::span(*text)),
+                      [reply, text, handle](Result<std::size_t> written) {
+                          if (written) {
+                              reply(synthfs::success());
+                          } else {
+                              reply(synthfs::fault_of(written.error()));
+                          }
+                      });
+    });
+}
+
+void Vm::write_console(RequestPtr request, std::span<const std::byte> data,
+                       CheckedReply<std::size_t> reply) {
+    if (!console_handle_ || !active() || off_) {
+        if (state_ == VmState::fresh) {
+            reply(make_fault(EBUSY, "the VM was not started"));
+        } else {
+            reply(make_fault(EPIPE, "the VM is off"));
+        }
+        return;
+    }
+    console_handle_->write(std::move(request), 0, data,
+                           [reply = std::move(reply)](Result<std::size_t> written) {
+                               if (written) {
+                                   reply(written.value());
+                               } else {
+                                   reply(synthfs::fault_of(written.error()));
+                               }
+                           });
+}
+
+void Vm::process_event(std::string_view line) {
+    const auto words = synthfs::parse_commands(line);
+    if (!words || words.value().empty()) {
+        services_.log("vm=" + std::to_string(number_) + " bad event: " + std::string(line));
+        return;
+    }
+    const Command& event = words.value().front();
+    if (event.verb() == "running" && state_ != VmState::running) {
+        enter(VmState::running);
+    } else if (event.verb() == "paused" && state_ == VmState::running) {
+        enter(VmState::paused);
+    } else if (event.verb() == "off" && event.arg_count() == 3) {
+        End end{.reason = event.arg(0).text, .code = "0", .text = {}};
+        end.text = reason_text(end.reason);
+        if (const auto cpu = synthfs::parse_number(event.arg(1))) {
+            end.cpu_ns = cpu.value();
+        }
+        if (const auto count = synthfs::parse_number(event.arg(2))) {
+            instructions_ = count.value();
+        }
+        off_ = std::move(end);
+        if (!console_open_) {
+            finish(VmState::stopped, *off_);
+        }
+    } else if (event.verb() == "error" && event.arg_count() == 5) {
+        report_live_error(event);
+    }
+}
+
+void Vm::report_live_error(const Command& event) {
+    synthfs::ErrorRecord record;
+    if (const auto number = synthfs::parse_number(event.arg(0))) {
+        record.errnum = static_cast<int>(number.value());
+    }
+    record.file = event.arg(1).text;
+    if (const auto column = synthfs::parse_number(event.arg(2))) {
+        record.column = column.value();
+    }
+    record.command = event.arg(3).text;
+    record.text = event.arg(4).text;
+    // What this server asked of the machine on a user's behalf is told by the file that the user
+    // wrote.
+    if (record.file != "ctl" && record.file != "cons") {
+        errors_->add(std::move(record));
+    }
+}
+
+void Vm::console_ended() {
+    console_open_ = false;
+    if (off_ && active()) {
+        finish(VmState::stopped, *off_);
+    }
+}
+
+// --- the end
+// -----------------------------------------------------------------------------------------------------
+
+void Vm::finish(VmState state, End end) {
+    end_ = std::move(end);
+    ended_ns_ = clock_ns(CLOCK_MONOTONIC);
+    enter(state, end_.reason + ' ' + end_.code);
+    console_->end();
+    wait_->wake();
+}
+
+Checked<> Vm::kill() {
+    if (!process_) {
+        return make_fault(EBUSY, "the VM has no process");
+    }
+    kill_wanted_ = true;
+    process_->kill();
+    return synthfs::success();
+}
+
+void Vm::process_ended(Ending ending) {
+    const bool was_active = active();
+    const bool wanted = std::exchange(kill_wanted_, false);
+    const auto told_off = off_;
+    drop_process();
+    if (!was_active) {
+        return;  // it had stopped before
+    }
+    if (told_off) {
+        finish(VmState::stopped, *told_off);
+    } else {
+        End end;
+        end.reason = wanted || (ending.signalled && ending.code == SIGKILL) ? "kill" : "crash";
+        end.code = ending.signalled ? signal_name(ending.code) : std::to_string(ending.code);
+        end.text = ending.signalled ? "process ended by signal " + std::to_string(ending.code) +
+                                          " (" + sigdescr_np(ending.code) + ')'
+                                    : "process ended with status " + std::to_string(ending.code);
+        finish(VmState::dead, end);
+    }
+    answer_start(make_fault(EIO, "the VM's process ended: %s", end_.text.c_str()));
+}
+
+void Vm::drop_process() {
+    if (console_pump_) {
+        console_pump_->stop();
+    }
+    if (event_pump_) {
+        event_pump_->stop();
+    }
+    console_pump_ = event_pump_ = nullptr;
+    console_handle_ = nullptr;
+    console_open_ = false;
+    event_line_.clear();
+    tree_ = nullptr;
+    link_ = nullptr;
+    process_ = nullptr;
+    off_.reset();
+}
+
+void Vm::destroy() {
+    answer_start(make_fault(ECANCELED, "the VM was destroyed"));
+    drop_process();
+    emit("state destroyed");
+    events_->set_eof();
+}
+
+}  // namespace ennead::srv

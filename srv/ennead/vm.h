@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// One VM as the server knows it: settings, state, what outlives its process, and the process while
+// there is one.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "srv/ennead/console_log.h"
+#include "srv/ennead/supervisor.h"
+#include "srv/ennead/vm_conf.h"
+#include "srv/ennead/vm_link.h"
+#include "synthfs/error_log.h"
+#include "synthfs/stream_file.h"
+#include "synthfs/wait_file.h"
+
+namespace ennead::srv {
+
+// What all VMs share. Outlives them.
+struct VmServices {
+    boost::asio::io_context& io;
+    Installation installation;
+    int state_dir_fd =
+        -1;  // each VM keeps its log and scratch layer in a directory of its own below
+    std::shared_ptr<synthfs::StreamFile> events;  // of all VMs
+    std::function<void(std::string)> log;         // the server's log, a line
+};
+
+enum class VmState { fresh, running, paused, stopped, dead };
+[[nodiscard]] const char* state_name(VmState state);
+
+// Loop thread only.
+class Vm : public std::enable_shared_from_this<Vm> {
+  public:
+    // Makes the VM's directory in the state directory.
+    static synthfs::Checked<std::shared_ptr<Vm>> make(VmServices& services, unsigned number,
+                                                      Settings settings);
+    ~Vm();
+    Vm(const Vm&) = delete;
+    Vm& operator=(const Vm&) = delete;
+
+    [[nodiscard]] unsigned number() const { return number_; }
+    [[nodiscard]] VmState state() const { return state_; }
+    // Running or paused, or about to be.
+    [[nodiscard]] bool active() const;
+    [[nodiscard]] const std::string& name() const { return name_; }
+    void set_name(std::string name);
+
+    [[nodiscard]] const Settings& settings() const { return settings_; }
+    // EBUSY while the machine is active.
+    synthfs::Checked<> configure(const std::vector<synthfs::Command>& lines);
+
+    // From fresh, stopped and dead. Answers when the machine runs, or could not be built.
+    void start(synthfs::CheckedReply<> reply);
+    // A verb that the VM's process carries out (LiveDir): a line.
+    void control(const std::string& line, synthfs::CheckedReply<> reply);
+    // Ends the process; an active machine then is dead.
+    synthfs::Checked<> kill();
+    // Ends everything, for good. The VM's files answer ENODEV from now on.
+    void destroy();
+
+    // The live files; null while there is no process.
+    [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
+    [[nodiscard]] ConsoleLog& console() { return *console_; }
+    [[nodiscard]] const std::shared_ptr<synthfs::ErrorLog>& errors() const { return errors_; }
+    [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }
+    [[nodiscard]] const std::shared_ptr<synthfs::WaitFile>& wait() const { return wait_; }
+
+    // `state reason exit uptime insns`.
+    [[nodiscard]] std::string status_text() const;
+    // The VM's row in the list of all.
+    [[nodiscard]] std::string summary() const;
+    [[nodiscard]] std::string namespace_text() const;
+
+  private:
+    struct End {
+        std::string reason = "-";
+        std::string code = "-";
+        std::string text;
+        std::uint64_t cpu_ns = 0;
+    };
+
+    Vm(VmServices& services, unsigned number, Settings settings, Fd directory);
+    synthfs::Checked<Grants> open_grants() const;
+    void process_ready(synthfs::Checked<synthfs::NodePtr> tree);
+    void console_opened(synthfs::Result<synthfs::HandlePtr> handle);
+    void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
+    void resume_after_start();
+    void answer_start(synthfs::Checked<> outcome);
+    void process_event(std::string_view line);
+    void report_live_error(const synthfs::Command& event);
+    void process_ended(Ending ending);
+    void drop_process();
+    void console_ended();
+    void finish(VmState state, End end);
+    void enter(VmState state, const std::string& detail = {});
+    void emit(const std::string& text);
+    void write_console(synthfs::RequestPtr request, std::span<const std::byte> data,
+                       synthfs::CheckedReply<std::size_t> reply);
+    [[nodiscard]] double uptime() const;
+
+    VmServices& services_;
+    unsigned number_;
+    std::string name_;
+    Settings settings_;
+    Fd directory_;
+
+    VmState state_ = VmState::fresh;
+    End end_;
+    std::uint64_t started_ns_ = 0;  // CLOCK_MONOTONIC
+    std::uint64_t ended_ns_ = 0;
+    std::uint64_t instructions_ = 0;  // as last told by the process
+
+    std::shared_ptr<synthfs::ErrorLog> errors_;
+    std::shared_ptr<synthfs::StreamFile> events_;
+    std::shared_ptr<synthfs::WaitFile> wait_;
+    std::unique_ptr<ConsoleLog> console_;
+
+    // The process, from spawn to exit.
+    std::unique_ptr<VmProcess> process_;
+    std::unique_ptr<VmLink> link_;
+    synthfs::NodePtr tree_;
+    synthfs::HandlePtr console_handle_;
+    std::shared_ptr<StreamPump> console_pump_, event_pump_;
+    std::string event_line_;               // an event not yet complete
+    synthfs::CheckedReply<> start_reply_;  // while start is under way
+    bool console_open_ = false;            // output may still come
+    std::optional<End> off_;  // told by the process; takes effect once the console is drained
+    bool kill_wanted_ = false;
+};
+
+}  // namespace ennead::srv

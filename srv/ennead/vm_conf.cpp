@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// The table of settings, and where the defaults of this installation lie.
+#include "srv/ennead/vm_conf.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::Command;
+using synthfs::Fault;
+using synthfs::make_fault;
+
+Fault at(Fault fault, const Command& line, std::size_t word) {
+    fault.command = line.line;
+    fault.column = line.words[word].column;
+    return fault;
+}
+
+// Each check gives the value as it is kept and printed.
+using Check = Checked<std::string> (*)(const Command& line);
+
+Checked<std::string> check_memory(const Command& line) {
+    // The least in which our kernel boots, and what lies below the PCI hole.
+    constexpr std::uint64_t kMin = 16u << 20, kMax = 3ull << 30;
+    const auto size = synthfs::parse_size(line.arg(0), {kMin, kMax});
+    if (!size) {
+        return at(size.error(), line, 1);
+    }
+    if (size.value() % 4096 != 0) {
+        return at(make_fault(EINVAL, "memory must be a multiple of 4K"), line, 1);
+    }
+    return synthfs::format_size(size.value());
+}
+
+Checked<std::string> check_cpus(const Command& line) {
+    const auto count = synthfs::parse_number(line.arg(0));
+    if (!count) {
+        return at(count.error(), line, 1);
+    }
+    if (count.value() != 1) {
+        return at(make_fault(count.value() == 0 ? EINVAL : EOPNOTSUPP, "a VM has one CPU"), line,
+                  1);
+    }
+    return std::string("1");
+}
+
+Checked<std::string> check_engine(const Command& line) {
+    const std::string& name = line.arg(0).text;
+    if (name != "interp") {
+        return at(make_fault(name == "jit" ? EOPNOTSUPP : EINVAL, "engine is interp"), line, 1);
+    }
+    return name;
+}
+
+Checked<std::string> check_boot(const Command& line) {
+    const std::string& how = line.arg(0).text;
+    if (how != "direct") {
+        return at(make_fault(how == "bios" ? EOPNOTSUPP : EINVAL, "boot is direct"), line, 1);
+    }
+    return how;
+}
+
+Checked<std::string> check_path(const Command& line) {
+    const std::string& path = line.arg(0).text;
+    if (path.front() != '/') {
+        return at(make_fault(EINVAL, "relative path: the server's directory is not yours"), line,
+                  1);
+    }
+    if (path.size() >= PATH_MAX) {
+        return at(make_fault(ENAMETOOLONG, "path is too long"), line, 1);
+    }
+    return path;
+}
+
+Checked<std::string> check_text(const Command& line) {
+    const std::string text = line.rest();
+    constexpr std::size_t kMaxCommandLine =
+        2047;  // COMMAND_LINE_SIZE of Linux on x86, less the zero
+    if (text.size() > kMaxCommandLine) {
+        return at(make_fault(EINVAL, "a kernel command line has at most 2047 bytes"), line, 1);
+    }
+    return text;
+}
+
+struct Key {
+    const char* name;
+    bool one_word;  // else the rest of the line is the value
+    Check check;
+};
+
+// In the order of vm(4).
+constexpr std::array kKeys{
+    Key{"mem", true, check_memory},    Key{"cpus", true, check_cpus},
+    Key{"engine", true, check_engine}, Key{"boot", true, check_boot},
+    Key{"kernel", true, check_path},   Key{"initrd", true, check_path},
+    Key{"cmdline", false, check_text}, Key{"append", false, check_text},
+    Key{"root", true, check_path},
+};
+
+const Key* find_key(std::string_view name) {
+    for (const Key& key : kKeys) {
+        if (key.name == name) {
+            return &key;
+        }
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+Installation Installation::find() {
+    char path[PATH_MAX];
+    const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    const std::string program(path, n > 0 ? static_cast<std::size_t>(n) : 0);
+    const std::string directory = program.substr(0, program.rfind('/'));
+    if (access((directory + "/ennead-vm").c_str(), X_OK) == 0) {
+        return {directory + "/ennead-vm", directory + "/guest/bzImage", directory + "/guest/root"};
+    }
+    const std::string prefix = directory.substr(0, directory.rfind('/'));
+    return {prefix + "/libexec/ennead/ennead-vm", prefix + "/share/ennead/bzImage",
+            prefix + "/share/ennead/root"};
+}
+
+Settings::Settings(const Installation& installation)
+    : defaults_{
+          {"mem", "128M"},
+          {"cpus", "1"},
+          {"engine", "interp"},
+          {"boot", "direct"},
+          {"kernel", installation.kernel},
+          {"initrd", ""},
+          {"cmdline", ""},
+          {"append", ""},
+          {"root", installation.root},
+      } {
+    values_ = defaults_;
+}
+
+Checked<> Settings::apply(const std::vector<Command>& lines) {
+    auto next = values_;
+    for (const Command& line : lines) {
+        const Key* key = find_key(line.verb());
+        if (key == nullptr) {
+            return at(make_fault(EINVAL, "no such setting: %s", line.verb().c_str()), line, 0);
+        }
+        const bool empty =
+            line.arg_count() == 0 || (line.arg_count() == 1 && line.arg(0).text.empty());
+        if (empty) {
+            next[key->name] = defaults_.at(key->name);
+            continue;
+        }
+        if (key->one_word && line.arg_count() > 1) {
+            return at(make_fault(EINVAL, "%s takes one value", key->name), line, 2);
+        }
+        auto value = key->check(line);
+        if (!value) {
+            return value.error();
+        }
+        next[key->name] = value.value();
+    }
+    values_ = std::move(next);
+    return synthfs::success();
+}
+
+Checked<> Settings::apply(std::string_view text) {
+    const auto lines = synthfs::parse_commands(text);
+    if (!lines) {
+        return lines.error();
+    }
+    return apply(lines.value());
+}
+
+std::string Settings::text() const {
+    std::string text;
+    for (const Key& key : kKeys) {
+        text += std::string(key.name) + ' ' + synthfs::quote(value(key.name)) + '\n';
+    }
+    return text;
+}
+
+std::uint64_t Settings::memory_bytes() const {
+    const auto size = synthfs::parse_size({.text = value("mem")});
+    return size ? size.value() : 0;
+}
+
+std::string Settings::command_line(unsigned number) const {
+    if (!value("cmdline").empty()) {
+        return value("cmdline");
+    }
+    // The boot console speaks on COM1 until the virtio console takes over without repeating it;
+    // `cons` shows the two as one stream. Our kernel trusts the TSC, whose frequency CPUID tells.
+    std::string line =
+        "earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw "
+        "rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 init=/init panic=-1 "
+        "ennead.vm=" +
+        std::to_string(number);
+    if (!value("append").empty()) {
+        line += ' ' + value("append");
+    }
+    return line;
+}
+
+}  // namespace ennead::srv

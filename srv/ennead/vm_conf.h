@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// A VM's settings: the keys of `conf`, their defaults and checks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "synthfs/fault.h"
+#include "synthfs/result.h"
+#include "synthfs/words.h"
+
+namespace ennead::srv {
+
+// What the defaults of paths are: files of this build or installation.
+struct Installation {
+    std::string vm_program;  // ennead-vm
+    std::string kernel;      // bzImage
+    std::string root;        // base directory of the default root
+
+    // Looks beside the running program (a build tree), then where `make install` puts things.
+    [[nodiscard]] static Installation find();
+};
+
+// Values are kept as they are printed: checked, and in one spelling. A copyable value.
+class Settings {
+  public:
+    explicit Settings(const Installation& installation);
+
+    // `key value…` lines. All are checked before any is applied. An empty value restores the
+    // default.
+    [[nodiscard]] synthfs::Checked<> apply(const std::vector<synthfs::Command>& lines);
+    [[nodiscard]] synthfs::Checked<> apply(std::string_view text);
+
+    // Every key, one `key value` line each, such that apply() reads it back.
+    [[nodiscard]] std::string text() const;
+
+    [[nodiscard]] std::uint64_t memory_bytes() const;
+    [[nodiscard]] const std::string& kernel() const { return value("kernel"); }
+    [[nodiscard]] const std::string& initrd() const { return value("initrd"); }
+    [[nodiscard]] const std::string& root() const { return value("root"); }
+    // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
+    [[nodiscard]] std::string command_line(unsigned number) const;
+
+  private:
+    [[nodiscard]] const std::string& value(const std::string& key) const { return values_.at(key); }
+
+    std::map<std::string, std::string> values_;
+    std::map<std::string, std::string> defaults_;
+};
+
+}  // namespace ennead::srv

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// The verbs of `N/ctl`.
+#include "srv/ennead/vm_dir.h"
+#include "srv/ennead/vm_table.h"
+#include "synthfs/ctl_file.h"
+#include "synthfs/result.h"
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Command;
+using synthfs::make_fault;
+using synthfs::RequestPtr;
+using synthfs::Verb;
+
+synthfs::Fault destroyed() {
+    return make_fault(ENODEV, "the VM was destroyed");
+}
+
+// `set key value…` as the line of `conf` that it stands for; positions still point into the line
+// written.
+Command conf_line(const Command& command) {
+    Command line = command;
+    line.words.erase(line.words.begin());
+    return line;
+}
+
+}  // namespace
+
+synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
+    const std::weak_ptr<Vm> weak = vm;
+    synthfs::CtlFile ctl{.mode = 0644, .name = "ctl", .errors = vm->errors()->sink(), .verbs = {}};
+    ctl.text = [number = std::to_string(vm->number())]() -> Checked<std::string> {
+        return number + '\n';
+    };
+
+    const auto plain = [&](const char* name, std::function<void(Vm&, CheckedReply<>)> act) {
+        ctl.verbs.push_back(Verb{
+            .name = name,
+            .usage = name,
+            .run = [weak, act = std::move(act)](RequestPtr, const Command&, CheckedReply<> reply) {
+                if (const auto self = weak.lock()) {
+                    act(*self, std::move(reply));
+                } else {
+                    reply(destroyed());
+                }
+            }});
+    };
+    plain("start", [](Vm& self, CheckedReply<> reply) { self.start(std::move(reply)); });
+    for (const char* verb : {"pause", "resume", "reset", "stop", "powerdown", "nmi"}) {
+        plain(verb,
+              [verb](Vm& self, CheckedReply<> reply) { self.control(verb, std::move(reply)); });
+    }
+    plain("kill", [](Vm& self, CheckedReply<> reply) { reply(self.kill()); });
+    plain("destroy", [&table](Vm& self, CheckedReply<> reply) {
+        // Answered first: afterwards this file answers ENODEV.
+        reply(synthfs::success());
+        table.destroy(self);
+    });
+    ctl.verbs.push_back(Verb{.name = "set",
+                             .min_args = 1,
+                             .max_args = synthfs::kAnyArgs,
+                             .usage = "set key value",
+                             .run = synthfs::at_once([weak](const Command& command) -> Checked<> {
+                                 const auto self = weak.lock();
+                                 if (!self) {
+                                     return destroyed();
+                                 }
+                                 return self->configure({conf_line(command)});
+                             }),
+                             .check = [weak](const Command& command) -> Checked<> {
+                                 const auto self = weak.lock();
+                                 if (!self) {
+                                     return destroyed();
+                                 }
+                                 Settings trial = self->settings();
+                                 return trial.apply({conf_line(command)});
+                             }});
+    return synthfs::make_ctl_file(std::move(ctl));
+}
+
+}  // namespace ennead::srv

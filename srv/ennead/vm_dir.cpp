@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// The list of files under /vm/N: durable ones are functions of the Vm, live ones belong to its
+// process.
+#include "srv/ennead/vm_dir.h"
+
+#include <sys/stat.h>
+
+#include "srv/ennead/live_file.h"
+#include "srv/ennead/vm_table.h"
+#include "synthfs/text_file.h"
+#include "synthfs/tree.h"
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Entry;
+using synthfs::make_fault;
+using synthfs::RequestPtr;
+using synthfs::TextFile;
+using synthfs::TextWrite;
+
+// Nodes may outlive the VM while somebody has them open; retired, they no longer call these
+// functions.
+using WeakVm = std::weak_ptr<Vm>;
+
+Checked<std::string> text_of(const WeakVm& weak, std::string (Vm::*text)() const) {
+    if (const auto vm = weak.lock()) {
+        return ((*vm).*text)();
+    }
+    return make_fault(ENODEV, "the VM was destroyed");
+}
+
+synthfs::SynthNodePtr make_conf(const WeakVm& weak, synthfs::ErrorSink errors) {
+    return synthfs::make_text_file({.mode = 0644,
+                                    .name = "conf",
+                                    .errors = std::move(errors),
+                                    .text = [weak]() -> Checked<std::string> {
+                                        const auto vm = weak.lock();
+                                        return vm ? vm->settings().text() : std::string();
+                                    },
+                                    .write =
+                                        [weak](RequestPtr, TextWrite write, CheckedReply<> reply) {
+                                            const auto lines = synthfs::parse_commands(write.text);
+                                            const auto vm = weak.lock();
+                                            if (!lines) {
+                                                reply(lines.error());
+                                            } else if (vm) {
+                                                reply(vm->configure(lines.value()));
+                                            } else {
+                                                reply(make_fault(ENODEV, "the VM was destroyed"));
+                                            }
+                                        }});
+}
+
+synthfs::SynthNodePtr make_name(VmTable& table, const WeakVm& weak, synthfs::ErrorSink errors) {
+    return synthfs::make_text_file(
+        {.mode = 0644,
+         .name = "name",
+         .errors = std::move(errors),
+         .text = [weak]() -> Checked<std::string> {
+             const auto vm = weak.lock();
+             return vm ? vm->name() + '\n' : std::string();
+         },
+         .write =
+             [&table, weak](RequestPtr, TextWrite write, CheckedReply<> reply) {
+                 const auto lines = synthfs::parse_commands(write.text);
+                 const auto vm = weak.lock();
+                 if (!lines) {
+                     reply(lines.error());
+                 } else if (lines.value().size() != 1 || lines.value()[0].words.size() != 1) {
+                     reply(make_fault(EINVAL, "a VM's name is one word"));
+                 } else if (vm) {
+                     reply(table.rename(*vm, lines.value()[0].verb()));
+                 } else {
+                     reply(make_fault(ENODEV, "the VM was destroyed"));
+                 }
+             }});
+}
+
+synthfs::SynthNodePtr make_text(const char* name, const WeakVm& weak,
+                                std::string (Vm::*text)() const, synthfs::ErrorSink errors) {
+    return synthfs::make_text_file(
+        {.mode = 0444, .name = name, .errors = std::move(errors), .text = [weak, text] {
+             return text_of(weak, text);
+         }});
+}
+
+}  // namespace
+
+synthfs::SynthNodePtr make_vm_dir(VmTable& table, const std::shared_ptr<Vm>& vm) {
+    const WeakVm weak = vm;
+    const synthfs::ErrorSink errors = vm->errors()->sink();
+    const auto durable = [](const char* name, mode_t mode, synthfs::NodePtr node) {
+        return Entry{.name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
+    };
+    const auto live = [&](const char* name, mode_t mode, bool stream,
+                          std::function<std::uint64_t()> size = {}) {
+        auto node = make_live_file({.mode = mode,
+                                    .name = name,
+                                    .stream = stream,
+                                    .errors = errors,
+                                    .tree = [weak]() -> synthfs::NodePtr {
+                                        const auto vm = weak.lock();
+                                        return vm ? vm->tree() : nullptr;
+                                    },
+                                    .size = std::move(size)});
+        return durable(name, mode, std::move(node));
+    };
+    const auto memory_size = [weak]() -> std::uint64_t {
+        const auto vm = weak.lock();
+        return vm ? vm->settings().memory_bytes() : 0;
+    };
+    return synthfs::Directory::make({
+        .mode = 0755,
+        .name = std::to_string(vm->number()),
+        .errors = errors,
+        .entries =
+            {
+                durable("ctl", 0644, make_vm_ctl(table, vm)),
+                durable("conf", 0644, make_conf(weak, errors)),
+                durable("name", 0644, make_name(table, weak, errors)),
+                durable("status", 0444, make_text("status", weak, &Vm::status_text, errors)),
+                durable("wait", 0444, vm->wait()),
+                durable("events", 0444, vm->events()),
+                durable("error", 0644, synthfs::make_error_file(vm->errors())),
+                durable("cons", 0600, vm->console().stream()),
+                durable("log", 0644, vm->console().log()),
+                durable("ns", 0444, make_text("ns", weak, &Vm::namespace_text, errors)),
+                live("com1", 0600, true),
+                live("com2", 0600, true),
+                live("consctl", 0600, false),
+                live("regs", 0600, false),
+                live("mem", 0600, false, memory_size),
+                live("stats", 0444, false),
+            },
+    });
+}
+
+}  // namespace ennead::srv

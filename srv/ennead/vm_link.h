@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The server's connection to one VM process: its greeting, then its live files over 9P.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "srv/ennead/supervisor.h"
+#include "synthfs/fault.h"
+#include "synthfs/node.h"
+
+namespace ennead::srv {
+
+// Loop thread only. Destruction closes the connection; what is pending on its files then answers
+// ENODEV, and none of the functions given is called any more.
+class VmLink {
+  public:
+    struct Hooks {
+        // The machine could be built and its files are there, or why not. Called once.
+        std::function<void(synthfs::Checked<synthfs::NodePtr> root)> ready;
+        // The other end closed the connection after that.
+        std::function<void()> lost;
+    };
+
+    VmLink(boost::asio::io_context& io, Fd socket, Hooks hooks);
+    ~VmLink();
+    VmLink(const VmLink&) = delete;
+    VmLink& operator=(const VmLink&) = delete;
+
+  private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+// Opens `name` in `directory`.
+void open_file(const synthfs::NodePtr& directory, const std::string& name, int flags,
+               synthfs::Reply<synthfs::HandlePtr> reply);
+
+// Reads a stream to its end, piece by piece, for as long as it lives.
+class StreamPump : public std::enable_shared_from_this<StreamPump> {
+  public:
+    // `bytes` gets what comes; `end` is called once, at the end of the stream or when it fails.
+    static std::shared_ptr<StreamPump> start(synthfs::HandlePtr stream,
+                                             std::function<void(std::string_view)> bytes,
+                                             std::function<void()> end);
+    // Calls nothing any more.
+    void stop();
+
+  private:
+    void next();
+
+    synthfs::HandlePtr stream_;
+    std::function<void(std::string_view)> bytes_;
+    std::function<void()> end_;
+    std::vector<std::byte> buffer_;
+};
+
+}  // namespace ennead::srv

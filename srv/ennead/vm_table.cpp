@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// Makes, names, finds and destroys VMs.
+#include "srv/ennead/vm_table.h"
+
+#include <algorithm>
+
+#include "srv/ennead/vm_dir.h"
+#include "synthfs/result.h"
+
+namespace ennead::srv {
+
+using synthfs::Checked;
+using synthfs::make_fault;
+
+VmTable::~VmTable() {
+    destroy_all();
+}
+
+Checked<std::shared_ptr<Vm>> VmTable::make(const Settings& settings) {
+    auto vm = Vm::make(services_, ++last_number_, settings);
+    if (!vm) {
+        return vm.error();
+    }
+    auto directory = make_vm_dir(*this, vm.value());
+    root_->add(std::to_string(last_number_), directory);
+    rows_.emplace(last_number_, Row{vm.value(), std::move(directory)});
+    return vm.value();
+}
+
+Checked<synthfs::NodePtr> VmTable::make_named(const std::string& name) {
+    if (auto good = check_name(name); !good) {
+        return good.error();
+    }
+    auto vm = make(defaults_);
+    if (!vm) {
+        return vm.error();
+    }
+    if (auto named = rename(*vm.value(), name); !named) {
+        return named.error();
+    }
+    return synthfs::NodePtr(rows_.at(vm.value()->number()).directory);
+}
+
+Checked<> VmTable::check_name(const std::string& name) const {
+    if (name.empty() || name.size() > 64 || name == "." || name == ".." ||
+        name.find('/') != std::string::npos || std::ranges::any_of(name, [](unsigned char c) {
+            return c <= ' ' || c == 0x7f || c == '\'';
+        })) {
+        return make_fault(EINVAL, "a VM's name has 1 to 64 bytes, no blanks, quotes or slashes");
+    }
+    if (std::ranges::all_of(name, [](unsigned char c) { return c >= '0' && c <= '9'; })) {
+        return make_fault(EINVAL, "a VM's name is not a number");
+    }
+    if (root_->find(name)) {
+        return make_fault(EEXIST, "%s is already there", name.c_str());
+    }
+    return synthfs::success();
+}
+
+Checked<> VmTable::rename(Vm& vm, const std::string& name) {
+    const std::string number = std::to_string(vm.number());
+    if (name == vm.name()) {
+        return synthfs::success();
+    }
+    if (name != number) {
+        if (auto good = check_name(name); !good) {
+            return good.error();
+        }
+        root_->add(name, synthfs::make_symlink(number));
+    }
+    if (vm.name() != number) {
+        root_->remove(vm.name());
+    }
+    vm.set_name(name);
+    return synthfs::success();
+}
+
+std::shared_ptr<Vm> VmTable::find(const std::string& name) const {
+    for (const auto& [number, row] : rows_) {
+        if (row.vm->name() == name || std::to_string(number) == name) {
+            return row.vm;
+        }
+    }
+    return nullptr;
+}
+
+void VmTable::destroy(Vm& vm) {
+    const auto at = rows_.find(vm.number());
+    if (at == rows_.end()) {
+        return;
+    }
+    const Row row = std::move(at->second);  // lives until the end of this function
+    rows_.erase(at);
+    root_->remove(std::to_string(vm.number()));
+    if (vm.name() != std::to_string(vm.number())) {
+        root_->remove(vm.name());
+    }
+    row.vm->destroy();
+    row.directory->retire();
+}
+
+void VmTable::destroy_all() {
+    while (!rows_.empty()) {
+        destroy(*rows_.begin()->second.vm);
+    }
+}
+
+std::string VmTable::status_text() const {
+    std::string text;
+    for (const auto& [number, row] : rows_) {
+        text += row.vm->summary();
+    }
+    return text;
+}
+
+}  // namespace ennead::srv
