@@ -89,7 +89,7 @@ synthfs::SynthNodePtr make_text(const char* name, const WeakVm& weak,
 
 }  // namespace
 
-synthfs::SynthNodePtr make_vm_dir(VmTable& table, const std::shared_ptr<Vm>& vm) {
+std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) {
     const WeakVm weak = vm;
     const synthfs::ErrorSink errors = vm->errors()->sink();
     const auto durable = [](const char* name, mode_t mode, synthfs::NodePtr node) {
@@ -112,30 +112,24 @@ synthfs::SynthNodePtr make_vm_dir(VmTable& table, const std::shared_ptr<Vm>& vm)
         const auto vm = weak.lock();
         return vm ? vm->settings().memory_bytes() : 0;
     };
-    return synthfs::Directory::make({
-        .mode = 0755,
-        .name = std::to_string(vm->number()),
-        .errors = errors,
-        .entries =
-            {
-                durable("ctl", 0644, make_vm_ctl(table, vm)),
-                durable("conf", 0644, make_conf(weak, errors)),
-                durable("name", 0644, make_name(table, weak, errors)),
-                durable("status", 0444, make_text("status", weak, &Vm::status_text, errors)),
-                durable("wait", 0444, vm->wait()),
-                durable("events", 0444, vm->events()),
-                durable("error", 0644, synthfs::make_error_file(vm->errors())),
-                durable("cons", 0600, vm->console().stream()),
-                durable("log", 0644, vm->console().log()),
-                durable("ns", 0444, make_text("ns", weak, &Vm::namespace_text, errors)),
-                live("com1", 0600, true),
-                live("com2", 0600, true),
-                live("consctl", 0600, false),
-                live("regs", 0600, false),
-                live("mem", 0600, false, memory_size),
-                live("stats", 0444, false),
-            },
-    });
+    return {
+        durable("ctl", 0644, make_vm_ctl(table, vm)),
+        durable("conf", 0644, make_conf(weak, errors)),
+        durable("name", 0644, make_name(table, weak, errors)),
+        durable("status", 0444, make_text("status", weak, &Vm::status_text, errors)),
+        durable("wait", 0444, vm->wait()),
+        durable("events", 0444, vm->events()),
+        durable("error", 0644, synthfs::make_error_file(vm->errors())),
+        durable("cons", 0600, vm->console().stream()),
+        durable("log", 0644, vm->console().log()),
+        durable("ns", 0444, make_text("ns", weak, &Vm::namespace_text, errors)),
+        live("com1", 0600, true),
+        live("com2", 0600, true),
+        live("consctl", 0600, false),
+        live("regs", 0600, false),
+        live("mem", 0600, false, memory_size),
+        live("stats", 0444, false),
+    };
 }
 
 }  // namespace ennead::srv

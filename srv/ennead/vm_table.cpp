@@ -21,9 +21,10 @@ Checked<std::shared_ptr<Vm>> VmTable::make(const Settings& settings) {
     if (!vm) {
         return vm.error();
     }
-    auto directory = make_vm_dir(*this, vm.value());
-    root_->add(std::to_string(last_number_), directory);
-    rows_.emplace(last_number_, Row{vm.value(), std::move(directory)});
+    Row row{vm.value(), make_vm_files(*this, vm.value()), nullptr, nullptr};
+    row.directory = make_dir(row);
+    root_->add(std::to_string(last_number_), row.directory);
+    rows_.emplace(last_number_, std::move(row));
     return vm.value();
 }
 
@@ -36,9 +37,17 @@ Checked<synthfs::NodePtr> VmTable::make_named(const std::string& name) {
         return vm.error();
     }
     if (auto named = rename(*vm.value(), name); !named) {
+        destroy(*vm.value());
         return named.error();
     }
-    return synthfs::NodePtr(rows_.at(vm.value()->number()).directory);
+    return synthfs::NodePtr(rows_.at(vm.value()->number()).named);
+}
+
+std::shared_ptr<synthfs::Directory> VmTable::make_dir(const Row& row) {
+    return synthfs::Directory::make({.mode = 0755,
+                                     .name = std::to_string(row.vm->number()),
+                                     .errors = row.vm->errors()->sink(),
+                                     .entries = row.files});
 }
 
 Checked<> VmTable::check_name(const std::string& name) const {
@@ -62,14 +71,17 @@ Checked<> VmTable::rename(Vm& vm, const std::string& name) {
     if (name == vm.name()) {
         return synthfs::success();
     }
-    if (name != number) {
-        if (auto good = check_name(name); !good) {
-            return good.error();
-        }
-        root_->add(name, synthfs::make_symlink(number));
-    }
-    if (vm.name() != number) {
+    Row& row = rows_.at(vm.number());
+    if (name == number) {
         root_->remove(vm.name());
+        row.named = nullptr;
+    } else if (auto good = check_name(name); !good) {
+        return good.error();
+    } else if (row.named) {
+        root_->rename_child(vm.name(), name);
+    } else {
+        row.named = make_dir(row);
+        root_->add(name, row.named);
     }
     vm.set_name(name);
     return synthfs::success();
@@ -97,6 +109,9 @@ void VmTable::destroy(Vm& vm) {
     }
     row.vm->destroy();
     row.directory->retire();
+    if (row.named) {
+        row.named->retire();
+    }
 }
 
 void VmTable::destroy_all() {

@@ -45,9 +45,12 @@ class VmTable {
   private:
     struct Row {
         std::shared_ptr<Vm> vm;
-        synthfs::SynthNodePtr directory;
+        std::vector<synthfs::Entry> files;
+        std::shared_ptr<synthfs::Directory> directory;
+        std::shared_ptr<synthfs::Directory> named;  // null: the VM has no name but its number
     };
     synthfs::Checked<> check_name(const std::string& name) const;
+    [[nodiscard]] static std::shared_ptr<synthfs::Directory> make_dir(const Row& row);
 
     VmServices& services_;
     Settings defaults_;
