@@ -2,6 +2,8 @@
 // The start message as lines of text.
 #include "srv/common/start_message.h"
 
+#include <climits>
+
 #include "synthfs/words.h"
 
 namespace ennead::srv {
@@ -43,7 +45,8 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.command_line = command.arg(0).text;
             continue;
         }
-        const auto number = synthfs::parse_number(command.arg(0));
+        const synthfs::Bounds bounds{.max = key == "mem" ? UINT64_MAX : INT_MAX};
+        const auto number = synthfs::parse_number(command.arg(0), bounds);
         if (!number) {
             return number.error();
         }

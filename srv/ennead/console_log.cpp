@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "synthfs/data_file.h"
 #include "synthfs/result.h"
@@ -67,8 +68,7 @@ void ConsoleLog::append(std::string_view bytes) {
         const ssize_t n =
             pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
         if (n <= 0) {
-            if (!full_) {
-                full_ = true;
+            if (!std::exchange(full_, true) && errors_) {
                 synthfs::ErrorRecord record;
                 record.errnum = errno;
                 record.file = "log";

@@ -113,11 +113,20 @@ class LiveHandle final : public SynthHandle {
                 reply(synthfs::error(EAGAIN));
                 return;
             }
-            waiting_.push_back([request, reply, operation](const Result<HandlePtr>& remote) {
-                if (request->cancelled()) {
-                    reply(synthfs::error(EINTR));
-                } else if (!remote) {
-                    reply(remote.error());
+            const auto pending = std::make_shared<Reply<std::size_t>>(reply);
+            request->on_cancel([pending] {
+                if (const auto answer = std::exchange(*pending, nullptr)) {
+                    answer(synthfs::error(EINTR));
+                }
+            });
+            waiting_.push_back([request, pending, operation](const Result<HandlePtr>& remote) {
+                request->settle();
+                const auto answer = std::exchange(*pending, nullptr);
+                if (!answer) {
+                    return;  // cancelled
+                }
+                if (!remote) {
+                    answer(remote.error());
                 } else {
                     operation(*remote.value());
                 }

@@ -174,10 +174,11 @@ void VmProcess::watch() {
 
 void VmProcess::reap() {
     int status = 0;
-    if (waitpid(pid_, &status, WNOHANG) != pid_) {
+    if (waitpid(pid_, &status, WNOHANG) == 0) {
         watch();
         return;
     }
+    // Where SIGCHLD is ignored the kernel has reaped it already, and its status is lost.
     reaped_ = true;
     const Ending ending =
         WIFSIGNALED(status) ? Ending{true, WTERMSIG(status)} : Ending{false, WEXITSTATUS(status)};

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
-#include <cinttypes>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -28,6 +30,9 @@ using synthfs::make_fault;
 using synthfs::NodePtr;
 using synthfs::RequestPtr;
 using synthfs::Result;
+
+// `status` never blocks: this long it waits for a machine that is busy.
+constexpr std::chrono::milliseconds kStatusPatience{50};
 
 std::uint64_t clock_ns(clockid_t clock) {
     std::timespec t{};
@@ -198,9 +203,66 @@ double Vm::uptime() const {
     return static_cast<double>(until - started_ns_) / 1e9;
 }
 
-std::string Vm::status_text() const {
-    return std::string(state_name(state_)) + ' ' + end_.reason + ' ' + end_.code + ' ' +
-           seconds_text(uptime()) + ' ' + std::to_string(instructions_) + '\n';
+void Vm::status_text(CheckedReply<std::string> reply) {
+    struct Answer {
+        boost::asio::steady_timer deadline;
+        bool given = false;
+    };
+    auto answer = std::make_shared<Answer>(Answer{boost::asio::steady_timer(services_.io)});
+    const auto give = [answer, reply = std::move(reply), weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (std::exchange(answer->given, true)) {
+            return;
+        }
+        answer->deadline.cancel();
+        if (!self) {
+            reply(make_fault(ENODEV, "the VM was destroyed"));
+            return;
+        }
+        reply(std::string(state_name(self->state_)) + ' ' + self->end_.reason + ' ' +
+              self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
+              std::to_string(self->instructions_) + '\n');
+    };
+    if (state_ != VmState::running || !tree_) {
+        give();
+        return;
+    }
+    answer->deadline.expires_after(kStatusPatience);
+    answer->deadline.async_wait([give](boost::system::error_code ec) {
+        if (!ec) {
+            give();
+        }
+    });
+    read_instructions(give);
+}
+
+void Vm::read_instructions(std::function<void()> then) {
+    open_file(tree_, "stats", O_RDONLY,
+              [then = std::move(then), weak = weak_from_this()](Result<HandlePtr> opened) {
+                  if (!opened) {
+                      then();
+                      return;
+                  }
+                  auto buffer = std::make_shared<std::array<char, 4096>>();
+                  const HandlePtr handle = opened.value();
+                  handle->read(std::make_shared<synthfs::Request>(), 0,
+                               std::as_writable_bytes(std::span(*buffer)),
+                               [then, weak, buffer, handle](Result<std::size_t> count) {
+                                   const auto self = weak.lock();
+                                   const auto lines = synthfs::parse_commands(
+                                       std::string_view(buffer->data(), count ? count.value() : 0));
+                                   for (const Command& line :
+                                        lines ? lines.value() : std::vector<Command>{}) {
+                                       const auto number = line.arg_count() == 1
+                                                               ? synthfs::parse_number(line.arg(0))
+                                                               : Checked<std::uint64_t>(0);
+                                       if (self && line.verb() == "instructions" && number) {
+                                           self->instructions_ = number.value();
+                                       }
+                                   }
+                                   then();
+                               });
+              });
 }
 
 std::string Vm::summary() const {
@@ -503,6 +565,8 @@ void Vm::process_ended(Ending ending) {
     const bool was_active = active();
     const bool wanted = std::exchange(kill_wanted_, false);
     const auto told_off = off_;
+    // Taken first: `wait` answers nobody while a start is under way.
+    const auto starter = std::exchange(start_reply_, nullptr);
     drop_process();
     if (!was_active) {
         return;  // it had stopped before
@@ -518,7 +582,9 @@ void Vm::process_ended(Ending ending) {
                                     : "process ended with status " + std::to_string(ending.code);
         finish(VmState::dead, end);
     }
-    answer_start(make_fault(EIO, "the VM's process ended: %s", end_.text.c_str()));
+    if (starter) {
+        starter(make_fault(EIO, "the VM's process ended: %s", end_.text.c_str()));
+    }
 }
 
 void Vm::drop_process() {
@@ -536,6 +602,7 @@ void Vm::drop_process() {
     link_ = nullptr;
     process_ = nullptr;
     off_.reset();
+    kill_wanted_ = false;
 }
 
 void Vm::destroy() {

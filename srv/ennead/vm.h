@@ -69,8 +69,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }
     [[nodiscard]] const std::shared_ptr<synthfs::WaitFile>& wait() const { return wait_; }
 
-    // `state reason exit uptime insns`.
-    [[nodiscard]] std::string status_text() const;
+    // `state reason exit uptime insns`. A running machine is asked how many instructions it has
+    // done; if it does not answer at once, the number is the last one known.
+    void status_text(synthfs::CheckedReply<std::string> reply);
     // The VM's row in the list of all.
     [[nodiscard]] std::string summary() const;
     [[nodiscard]] std::string namespace_text() const;
@@ -91,6 +92,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void resume_after_start();
     void answer_start(synthfs::Checked<> outcome);
     void process_event(std::string_view line);
+    void read_instructions(std::function<void()> then);
     void report_live_error(const synthfs::Command& event);
     void process_ended(Ending ending);
     void drop_process();

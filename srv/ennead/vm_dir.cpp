@@ -25,13 +25,6 @@ using synthfs::TextWrite;
 // functions.
 using WeakVm = std::weak_ptr<Vm>;
 
-Checked<std::string> text_of(const WeakVm& weak, std::string (Vm::*text)() const) {
-    if (const auto vm = weak.lock()) {
-        return ((*vm).*text)();
-    }
-    return make_fault(ENODEV, "the VM was destroyed");
-}
-
 synthfs::SynthNodePtr make_conf(const WeakVm& weak, synthfs::ErrorSink errors) {
     return synthfs::make_text_file({.mode = 0644,
                                     .name = "conf",
@@ -79,12 +72,28 @@ synthfs::SynthNodePtr make_name(VmTable& table, const WeakVm& weak, synthfs::Err
              }});
 }
 
-synthfs::SynthNodePtr make_text(const char* name, const WeakVm& weak,
-                                std::string (Vm::*text)() const, synthfs::ErrorSink errors) {
+synthfs::SynthNodePtr make_status(const WeakVm& weak, synthfs::ErrorSink errors) {
     return synthfs::make_text_file(
-        {.mode = 0444, .name = name, .errors = std::move(errors), .text = [weak, text] {
-             return text_of(weak, text);
+        {.mode = 0444,
+         .name = "status",
+         .errors = std::move(errors),
+         .text_later = [weak](RequestPtr, CheckedReply<std::string> reply) {
+             if (const auto vm = weak.lock()) {
+                 vm->status_text(std::move(reply));
+             } else {
+                 reply(make_fault(ENODEV, "the VM was destroyed"));
+             }
          }});
+}
+
+synthfs::SynthNodePtr make_ns(const WeakVm& weak, synthfs::ErrorSink errors) {
+    return synthfs::make_text_file({.mode = 0444,
+                                    .name = "ns",
+                                    .errors = std::move(errors),
+                                    .text = [weak]() -> Checked<std::string> {
+                                        const auto vm = weak.lock();
+                                        return vm ? vm->namespace_text() : std::string();
+                                    }});
 }
 
 }  // namespace
@@ -116,13 +125,13 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         durable("ctl", 0644, make_vm_ctl(table, vm)),
         durable("conf", 0644, make_conf(weak, errors)),
         durable("name", 0644, make_name(table, weak, errors)),
-        durable("status", 0444, make_text("status", weak, &Vm::status_text, errors)),
+        durable("status", 0444, make_status(weak, errors)),
         durable("wait", 0444, vm->wait()),
         durable("events", 0444, vm->events()),
         durable("error", 0644, synthfs::make_error_file(vm->errors())),
         durable("cons", 0600, vm->console().stream()),
         durable("log", 0644, vm->console().log()),
-        durable("ns", 0444, make_text("ns", weak, &Vm::namespace_text, errors)),
+        durable("ns", 0444, make_ns(weak, errors)),
         live("com1", 0600, true),
         live("com2", 0600, true),
         live("consctl", 0600, false),

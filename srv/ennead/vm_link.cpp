@@ -39,10 +39,14 @@ struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
         boost::asio::async_read_until(
             socket, boost::asio::dynamic_buffer(greeting, synthfs::kMaxMessage), '\n',
             [self = shared_from_this()](boost::system::error_code ec, std::size_t) {
-                if (!self->closed && !ec) {
-                    self->greeted();
+                if (self->closed) {
+                    return;
                 }
-                // On an error the process is gone; its end is told by its pidfd.
+                if (!ec) {
+                    self->greeted();
+                } else if (const auto lost = self->hooks.lost) {
+                    lost();  // gone, or it sent a greeting without an end
+                }
             });
     }
 
@@ -57,6 +61,10 @@ struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
             const auto number = synthfs::parse_number(line.arg(0), {1, 511});
             tell(make_fault(number ? static_cast<int>(number.value()) : EIO, "%s",
                             line.arg(1).text.c_str()));
+            return;
+        }
+        if (line.verb() != "ok" || line.arg_count() != 0) {
+            tell(make_fault(EIO, "the VM's process said something unintelligible"));
             return;
         }
         p9::ClientOptions options;
@@ -137,7 +145,8 @@ void StreamPump::next() {
                          return;
                      }
                      if (count && count.value() > 0) {
-                         self->bytes_(std::string_view(
+                         const auto bytes = self->bytes_;  // stop() may be called inside
+                         bytes(std::string_view(
                              reinterpret_cast<const char*>(self->buffer_.data()), count.value()));
                          self->next();
                          return;

@@ -20,7 +20,7 @@ class VmLink {
     struct Hooks {
         // The machine could be built and its files are there, or why not. Called once.
         std::function<void(synthfs::Checked<synthfs::NodePtr> root)> ready;
-        // The other end closed the connection after that.
+        // The other end closed the connection, after that or without any greeting.
         std::function<void()> lost;
     };
 
