@@ -22,7 +22,8 @@ constexpr u32 kEndOfLowMemory = 0x9fc00;  // the rest up to 640 KiB is where a B
 constexpr u32 kSetupSects = 0x1f1, kBootFlag = 0x1fe, kJump = 0x200, kMagic = 0x202,
               kVersion = 0x206, kTypeOfLoader = 0x210, kLoadFlags = 0x211, kRamdiskImage = 0x218,
               kRamdiskSize = 0x21c, kHeapEndPtr = 0x224, kCmdLinePtr = 0x228,
-              kInitrdAddrMax = 0x22c, kCmdlineSize = 0x238, kInitSize = 0x260;
+              kInitrdAddrMax = 0x22c, kKernelAlignment = 0x230, kRelocatable = 0x234,
+              kCmdlineSize = 0x238, kPrefAddress = 0x258, kInitSize = 0x260;
 // Offsets in the zero page, zero-page.rst.
 constexpr u32 kAcpiRsdpAddr = 0x070, kE820Entries = 0x1e8, kE820Table = 0x2d0;
 constexpr u8 kLoadedHigh = 1u << 0, kCanUseHeap = 1u << 7;
@@ -49,8 +50,20 @@ struct Header {
     u16 version;
     u32 initrd_addr_max;
     u32 cmdline_size;
-    u32 init_size;  // what the kernel needs from its load address on while it unpacks itself
+    u64 runtime_start;  // where the kernel moves itself before it unpacks
+    u32 init_size;      // what it needs from there on until it knows its memory map
 };
+
+// boot.rst, init_size: the aligned load address or the preferred one. A relocatable i386 kernel
+// takes the higher of the two (arch/x86/boot/compressed/head_32.S).
+u64 runtime_start(std::span<const u8> kernel) {
+    u64 start = raw(kProtectedModeCode);
+    if (get<u8>(kernel, kRelocatable) != 0) {
+        const u64 alignment = std::max<u64>(get<u32>(kernel, kKernelAlignment), 1);
+        start = (start + alignment - 1) / alignment * alignment;
+    }
+    return std::max(start, get<u64>(kernel, kPrefAddress));
+}
 
 Result<Header> parse(std::span<const u8> kernel) {
     if (kernel.size() < 0x400 || get<u16>(kernel, kBootFlag) != 0xaa55 ||
@@ -75,6 +88,7 @@ Result<Header> parse(std::span<const u8> kernel) {
     h.initrd_addr_max = h.version >= 0x0203 ? get<u32>(kernel, kInitrdAddrMax) : 0x37ffffff;
     h.cmdline_size = h.version >= 0x0206 ? get<u32>(kernel, kCmdlineSize) : 255;
     h.init_size = h.version >= 0x020a ? get<u32>(kernel, kInitSize) : 0;
+    h.runtime_start = h.version >= 0x020a ? runtime_start(kernel) : raw(kProtectedModeCode);
     return h;
 }
 
@@ -142,11 +156,12 @@ Result<> boot_linux(GuestRam& ram, CpuState& cpu, const BootImages& images) {
         return Error::bad_value;
     }
     const auto code = images.kernel.subspan(h.setup_bytes);
-    const auto code_room = ram.span(kProtectedModeCode, std::max<u64>(code.size(), h.init_size));
-    if (!code_room) {
+    const auto code_room = ram.span(kProtectedModeCode, code.size());
+    if (!code_room || !ram.span(PhysAddr{h.runtime_start}, h.init_size)) {
         return Error::image_too_large;
     }
-    const u64 kernel_end = raw(kProtectedModeCode) + code_room->size();
+    const u64 kernel_end =
+        std::max(raw(kProtectedModeCode) + code.size(), h.runtime_start + h.init_size);
     u64 initrd = 0;
     if (!images.initrd.empty()) {
         initrd = initrd_address(ram, h, kernel_end, images.initrd.size());

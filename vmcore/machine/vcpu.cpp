@@ -153,6 +153,10 @@ void Vcpu::sleep_until_needed() {
         wake_.wait(lock, needed);
         return;
     }
+    // Input that went in after the guest had halted may have raised an interrupt.
+    if (machine_->cpu().state.requests.load(std::memory_order_relaxed) != 0) {
+        return;
+    }
     const u64 deadline = machine_->timers().next_deadline_ns();
     if (deadline == TimerQueue::kNever) {
         wake_.wait(lock, needed);

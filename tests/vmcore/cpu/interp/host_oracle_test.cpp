@@ -69,7 +69,6 @@ OP(rol_i, "roll $9, %%eax") OP(shl_1, "shlw $1, %%ax") OP(rcr_1, "rcrb $1, %%al"
 #undef BY_WIDTH
 #undef OP
 
-    // clang-format off
 constexpr HostCase kCases[] = {
     {"add8", "00 d8", host_add8, kAll}, {"add16", "66 01 d8", host_add16, kAll}, {"add32", "01 d8", host_add32, kAll},
     {"or8", "08 d8", host_or8, kNoAf}, {"or16", "66 09 d8", host_or16, kNoAf}, {"or32", "09 d8", host_or32, kNoAf},
