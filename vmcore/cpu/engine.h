@@ -9,7 +9,7 @@ namespace ennead::vmcore {
 // Why run() came back; several may hold at once.
 struct ExitReasons {
     bool budget = false;    // the instruction budget is used up
-    bool requested = false;  // kRequestExit was set (and has been cleared)
+    bool requested = false;  // kRequestExit was set (and has been cleared); nothing else was looked at
     bool halted = false;    // HLT, and nothing to wake it yet
     bool shutdown = false;  // triple fault: the CPU does nothing more until reset
 };

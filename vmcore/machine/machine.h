@@ -85,9 +85,6 @@ class Machine {
     // Makes Engine::run return soon. Any thread.
     void request_exit();
 
-    // The guest's TSC as of now.
-    [[nodiscard]] u64 tsc();
-
   private:
     // Bytes on their way to the guest; survive a power cycle.
     struct Input {

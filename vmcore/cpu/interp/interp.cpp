@@ -159,7 +159,7 @@ Interpreter::Next Interpreter::attend(ExitReasons& reasons) {
         return Next::leave;
     }
     if (reasons.requested) {
-        reasons.halted = state_.halted;
+        // Not `halted`, even if it is: what could wake it has not been looked at. The next run tells.
         return Next::leave;
     }
     if (delivered) {

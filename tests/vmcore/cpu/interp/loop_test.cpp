@@ -204,6 +204,20 @@ TEST(requests, exit_comes_back_at_once_and_is_cleared) {
     EXPECT_EQ(machine.state.requests.load(), 0u);
 }
 
+// A command from another thread asked for an exit and raised an interrupt: whoever sleeps on `halted` would miss it.
+TEST(requests, an_exit_does_not_hide_the_interrupt_that_wakes_a_halted_cpu) {
+    TestMachine machine;
+    EXPECT_TRUE(machine.run("fb f4 41 f4", 10).halted);
+    machine.write(kHandlers + 0x40 * 16, "cf");
+    machine.interrupts.vectors = {0x40};
+    machine.state.requests = kRequestInterrupt | kRequestExit;
+    const ExitReasons reasons = machine.run(10);
+    EXPECT_TRUE(reasons.requested);
+    EXPECT_FALSE(reasons.halted);
+    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_EQ(machine.state.gpr[kEcx], 1u);
+}
+
 TEST(requests, nmi_comes_with_interrupts_disabled_and_once_until_iret) {
     TestMachine machine;
     machine.state.requests = kRequestNmi;
