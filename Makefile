@@ -13,10 +13,9 @@ FLAGS := -std=c++20 -Wall -Wextra -pthread -I. -I$(BUILD) -D_FILE_OFFSET_BITS=64
          -DBOOST_ASIO_NO_DEPRECATED -DENNEAD_VERSION='"$(VERSION)"' $(SANITIZE)
 FUSE_FLAGS := -isystem /usr/include/fuse3
 
-# What a fresh Debian 12 lacks. gcc-12's -m32 needs no 32-bit libraries for a kernel.
-PACKAGES := g++ fuse3 libfuse3-dev libboost-dev libgtest-dev acpica-tools nasm \
-            linux-source-6.1 bc flex bison libelf-dev lz4 xz-utils patch dpkg-dev
-TEST_PACKAGES := python3 attr procps
+# What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
+PACKAGES := g++ fuse3 libfuse3-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
+TEST_PACKAGES := libgtest-dev python3 procps
 
 # --- sources: every room is a library, every room's tests one program ---------------------------------------
 ROOMS := vmcore synthfs p9
@@ -34,7 +33,8 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 # Builds run on all cores unless the caller says how many.
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
-.PHONY: all run test programs guest unit-tests packages install clean asan ubsan tsan format help
+# --- targets ---------------------------------------------------------------------------------------------------
+.PHONY: all run test programs guest unit-tests packages test-packages install clean asan ubsan tsan format help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -92,9 +92,9 @@ $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %
 $(UNIT_TESTS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -lgtest -lgtest_main
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -lgtest_main -lgtest
 
-asan ubsan tsan: packages
+asan ubsan tsan: packages test-packages
 	@$(MAKE) $(PARALLEL) BUILD=$(BUILD)/$@ OPTIMISE=-O1 SANITIZE='$(SANITIZER_$@)' sanitized-tests
 
 SANITIZER_asan  := -fsanitize=address -fno-omit-frame-pointer
@@ -116,8 +116,25 @@ $(BUILD)/guest/root/init: guest/build-root.sh $(wildcard guest/root/* guest/root
 	@touch $@
 
 # --- everything else ------------------------------------------------------------------------------------------
-packages test-packages:
-	@sh guest/install-packages.sh $(PACKAGES) $(if $(filter test-packages,$@),$(TEST_PACKAGES))
+# Asks nothing. Package lists that are missing or old make the first try fail; then they are fetched.
+define install_packages
+missing=; \
+for p in $(1); do \
+    case $$(dpkg-query -W -f '$${Status}' $$p 2>/dev/null) in *' installed') ;; *) missing="$$missing $$p" ;; esac; \
+done; \
+[ -z "$$missing" ] && exit 0; \
+sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+echo "installing$$missing"; \
+get() { $$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq "$$@" >/dev/null; }; \
+get install -y --no-install-recommends $$missing 2>/dev/null || \
+{ get update; get install -y --no-install-recommends $$missing; } || \
+{ echo "these Debian packages are needed:$$missing" >&2; exit 1; }
+endef
+
+packages:
+	@$(call install_packages,$(PACKAGES))
+test-packages:
+	@$(call install_packages,$(TEST_PACKAGES))
 
 install:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ennead $(DESTDIR)$(PREFIX)/share/ennead \

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -163,6 +164,8 @@ int serve_command(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // Inherited as ignored, it would keep from us how VM processes end.
+    std::signal(SIGCHLD, SIG_DFL);
     try {
         if (argc > 1 && std::strcmp(argv[1], "attach") == 0) {
             return ennead::srv::attach_command(argc - 1, argv + 1);

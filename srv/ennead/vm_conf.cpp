@@ -25,8 +25,8 @@ Fault at(Fault fault, const Command& line, std::size_t word) {
 using Check = Checked<std::string> (*)(const Command& line);
 
 Checked<std::string> check_memory(const Command& line) {
-    // The least in which our kernel boots, and what lies below the PCI hole.
-    constexpr std::uint64_t kMin = 16u << 20, kMax = 3ull << 30;
+    // The least in which our kernel finds room to unpack itself, and what lies below the PCI hole.
+    constexpr std::uint64_t kMin = 24u << 20, kMax = 3ull << 30;
     const auto size = synthfs::parse_size(line.arg(0), {kMin, kMax});
     if (!size) {
         return at(size.error(), line, 1);
