@@ -99,7 +99,8 @@ class LiveHandle final : public SynthHandle {
     }
 
     void on_retire() override {
-        // Dropping the remote handle cancels what waits on it; those reads then answer.
+        // Reads that wait at the other end answer ENODEV as the link closes, which a VM that is
+        // destroyed does before its files are retired.
         opened(synthfs::error(ENODEV));
         remote_ = synthfs::error(ENODEV);
     }

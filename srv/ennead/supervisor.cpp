@@ -121,6 +121,8 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
         posix_spawn_file_actions_adddup2(&actions, high.value().get(), target++);
         lifted.push_back(std::move(high.value()));
     }
+    // Nor what this process was started with and knows nothing of.
+    posix_spawn_file_actions_addclosefrom_np(&actions, target);
 
     std::string name = "ennead-vm", number = std::to_string(message.vm);
     char* argv[] = {name.data(), number.data(), nullptr};

@@ -146,8 +146,8 @@ void StreamPump::next() {
                      }
                      if (count && count.value() > 0) {
                          const auto bytes = self->bytes_;  // stop() may be called inside
-                         bytes(std::string_view(
-                             reinterpret_cast<const char*>(self->buffer_.data()), count.value()));
+                         bytes(std::string_view(reinterpret_cast<const char*>(self->buffer_.data()),
+                                                count.value()));
                          self->next();
                          return;
                      }

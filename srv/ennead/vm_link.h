@@ -38,7 +38,7 @@ class VmLink {
 void open_file(const synthfs::NodePtr& directory, const std::string& name, int flags,
                synthfs::Reply<synthfs::HandlePtr> reply);
 
-// Reads a stream to its end, piece by piece, for as long as it lives.
+// Reads a stream to its end, piece by piece, until it is stopped: a read that waits keeps it alive.
 class StreamPump : public std::enable_shared_from_this<StreamPump> {
   public:
     // `bytes` gets what comes; `end` is called once, at the end of the stream or when it fails.

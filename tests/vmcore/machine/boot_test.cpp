@@ -99,8 +99,8 @@ TEST_F(BootLinux, zero_page_carries_the_header_and_what_a_loader_fills_in) {
     EXPECT_EQ(zero_page<u8>(0x1f1), 1);
     EXPECT_EQ(zero_page<u16>(0x1fe), 0xaa55);
     EXPECT_EQ(zero_page<u16>(0x206), 0x020f);
-    EXPECT_EQ(zero_page<u8>(0x210), 0xff);          // an undefined loader
-    EXPECT_EQ(zero_page<u8>(0x211), 1 | 1u << 7);   // LOADED_HIGH, CAN_USE_HEAP
+    EXPECT_EQ(zero_page<u8>(0x210), 0xff);         // an undefined loader
+    EXPECT_EQ(zero_page<u8>(0x211), 1 | 1u << 7);  // LOADED_HIGH, CAN_USE_HEAP
     EXPECT_EQ(zero_page<u16>(0x224), 0xe000 - 0x200);
     EXPECT_EQ(zero_page<u32>(0x238), kernel.cmdline_size);
     EXPECT_EQ(zero_page<u64>(0x070), 0xe0000u);  // acpi_rsdp_addr
@@ -144,10 +144,8 @@ TEST_F(BootLinux, e820_covers_ram_and_leaves_the_bios_areas_out) {
         const u32 at = 0x2d0 + 20 * i;
         map.push_back({zero_page<u64>(at), zero_page<u64>(at + 8), zero_page<u32>(at + 16)});
     }
-    const std::vector<Entry> expected{{0, 0x9fc00, 1},
-                                      {0x9fc00, 0x400, 2},
-                                      {0xe0000, 0x20000, 2},
-                                      {0x100000, 15 * kMiB, 1}};
+    const std::vector<Entry> expected{
+        {0, 0x9fc00, 1}, {0x9fc00, 0x400, 2}, {0xe0000, 0x20000, 2}, {0x100000, 15 * kMiB, 1}};
     EXPECT_EQ(map, expected);
 }
 
@@ -299,11 +297,19 @@ std::vector<u8> bytes(std::string_view text, std::size_t size = 0) {
 
 TEST(DescribeImage, names_what_people_mistake_for_a_kernel) {
     EXPECT_EQ(describe_image({}), "an empty file");
-    EXPECT_EQ(describe_image(bytes("\x7f" "ELF\2\1\1")), "a 64-bit ELF file");
-    EXPECT_EQ(describe_image(bytes("\x7f" "ELF\1\1\1")), "a 32-bit ELF file");
-    EXPECT_EQ(describe_image(bytes("\x7f" "ELF")), "a 32-bit ELF file");  // cut short
+    EXPECT_EQ(describe_image(bytes("\x7f"
+                                   "ELF\2\1\1")),
+              "a 64-bit ELF file");
+    EXPECT_EQ(describe_image(bytes("\x7f"
+                                   "ELF\1\1\1")),
+              "a 32-bit ELF file");
+    EXPECT_EQ(describe_image(bytes("\x7f"
+                                   "ELF")),
+              "a 32-bit ELF file");  // cut short
     EXPECT_EQ(describe_image(bytes("\x1f\x8b\x08")), "a gzip stream");
-    EXPECT_EQ(describe_image(bytes("\xfd" "7zXZ")), "an xz stream");
+    EXPECT_EQ(describe_image(bytes("\xfd"
+                                   "7zXZ")),
+              "an xz stream");
     EXPECT_EQ(describe_image(bytes("#!/bin/sh\n")), "a script");
     EXPECT_EQ(describe_image(bytes("hello\n")), "data of no known kind");
     EXPECT_EQ(describe_image(bytes("\x1f")), "data of no known kind");

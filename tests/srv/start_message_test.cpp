@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// The start message travels as text and comes out the same, or not at all.
+#include "srv/common/start_message.h"
+
+#include <gtest/gtest.h>
+
+namespace ennead::srv {
+namespace {
+
+StartMessage full() {
+    StartMessage message;
+    message.vm = 7;
+    message.memory_bytes = 3ull << 30;
+    message.command_line = "console=hvc0  'quoted' it's init=/init";
+    message.kernel_fd = 5;
+    message.initrd_fd = 6;
+    message.root_lower_fds = {7, 8, 9};
+    message.root_upper_fd = 10;
+    return message;
+}
+
+void expect_same(const StartMessage& a, const StartMessage& b) {
+    EXPECT_EQ(a.vm, b.vm);
+    EXPECT_EQ(a.memory_bytes, b.memory_bytes);
+    EXPECT_EQ(a.command_line, b.command_line);
+    EXPECT_EQ(a.kernel_fd, b.kernel_fd);
+    EXPECT_EQ(a.initrd_fd, b.initrd_fd);
+    EXPECT_EQ(a.root_lower_fds, b.root_lower_fds);
+    EXPECT_EQ(a.root_upper_fd, b.root_upper_fd);
+}
+
+int refusal(std::string_view text) {
+    const auto decoded = StartMessage::decode(text);
+    return decoded ? 0 : decoded.error().errnum;
+}
+
+TEST(StartMessage, comes_out_as_it_went_in) {
+    const auto decoded = StartMessage::decode(full().encode());
+    ASSERT_TRUE(decoded);
+    expect_same(decoded.value(), full());
+}
+
+TEST(StartMessage, without_an_initrd_and_with_an_empty_command_line) {
+    StartMessage message = full();
+    message.initrd_fd = -1;
+    message.command_line.clear();
+    message.root_lower_fds = {3};
+    const auto decoded = StartMessage::decode(message.encode());
+    ASSERT_TRUE(decoded);
+    expect_same(decoded.value(), message);
+}
+
+TEST(StartMessage, is_lines_of_key_and_value) {
+    StartMessage message = full();
+    message.command_line = "a b";
+    EXPECT_EQ(message.encode(),
+              "vm 7\nmem 3221225472\ncmdline 'a b'\nkernel 5\ninitrd 6\n"
+              "lower 7\nlower 8\nlower 9\nupper 10\n");
+}
+
+TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
+    EXPECT_EQ(refusal("kernel 5\nlower 6\nupper 7\n"), 0);
+    EXPECT_EQ(refusal("lower 6\nupper 7\n"), EINVAL);
+    EXPECT_EQ(refusal("kernel 5\nupper 7\n"), EINVAL);
+    EXPECT_EQ(refusal("kernel 5\nlower 6\n"), EINVAL);
+    EXPECT_EQ(refusal(""), EINVAL);
+}
+
+TEST(StartMessage, what_it_does_not_know_is_refused) {
+    const std::string good = full().encode();
+    for (const char* line : {"disk 5\n", "kernel\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
+                             "kernel 2147483648\n", "upper 4294967301\n", "vm 4294967296\n",
+                             "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
+        EXPECT_EQ(refusal(good + line), EINVAL) << line;
+    }
+}
+
+TEST(StartMessage, every_cut_is_refused_or_says_less) {
+    const std::string whole = full().encode();
+    for (std::size_t size = 0; size + 4 < whole.size(); size++) {
+        EXPECT_EQ(refusal(whole.substr(0, size)), EINVAL) << size;  // `upper` is the last line
+    }
+}
+
+}  // namespace
+}  // namespace ennead::srv

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// The settings of a VM: what each takes, how it reads back, and that a bad line changes nothing.
+#include "srv/ennead/vm_conf.h"
+
+#include <gtest/gtest.h>
+
+namespace ennead::srv {
+namespace {
+
+using synthfs::Fault;
+
+class SettingsTest : public testing::Test {
+  protected:
+    // 0, or the errno; a refusal must leave everything as it was.
+    int apply(std::string_view text) {
+        const std::string before = settings.text();
+        const auto applied = settings.apply(text);
+        if (applied) {
+            return 0;
+        }
+        EXPECT_EQ(settings.text(), before);
+        fault = applied.error();
+        return fault.errnum;
+    }
+    // The line of `text()` with that key, without the key.
+    [[nodiscard]] std::string line(const std::string& key) const {
+        const std::string text = '\n' + settings.text();
+        const auto at = text.find('\n' + key + ' ');
+        if (at == std::string::npos) {
+            return "no such line";
+        }
+        const auto begin = at + key.size() + 2;
+        return text.substr(begin, text.find('\n', begin) - begin);
+    }
+
+    Installation installation{"/lib/vm", "/lib/bzImage", "/lib/root"};
+    Settings settings{installation};
+    Fault fault;
+};
+
+TEST_F(SettingsTest, defaults_are_every_key_in_order) {
+    EXPECT_EQ(settings.text(),
+              "mem 128M\ncpus 1\nengine interp\nboot direct\nkernel /lib/bzImage\ninitrd ''\n"
+              "cmdline ''\nappend ''\nroot /lib/root\n");
+    EXPECT_EQ(settings.memory_bytes(), 128u << 20);
+    EXPECT_EQ(settings.kernel(), "/lib/bzImage");
+    EXPECT_EQ(settings.initrd(), "");
+    EXPECT_EQ(settings.root(), "/lib/root");
+}
+
+TEST_F(SettingsTest, memory_is_kept_in_its_shortest_form) {
+    EXPECT_EQ(apply("mem 67108864"), 0);
+    EXPECT_EQ(line("mem"), "64M");
+    EXPECT_EQ(apply("mem 0x4001000"), 0);
+    EXPECT_EQ(line("mem"), "65540K");
+    EXPECT_EQ(apply("mem 3G"), 0);
+    EXPECT_EQ(settings.memory_bytes(), 3ull << 30);
+}
+
+TEST_F(SettingsTest, memory_has_bounds_and_is_whole_pages) {
+    for (const char* bad : {"mem 1M", "mem 3221229568", "mem 4G", "mem 0", "mem 134217729",
+                            "mem 128m", "mem -1", "mem much", "mem 99999999999999999999G"}) {
+        EXPECT_NE(apply(bad), 0) << bad;
+        EXPECT_EQ(fault.column, 4u) << bad;
+        EXPECT_EQ(fault.command, bad);
+    }
+    EXPECT_EQ(apply("mem 128M 64M"), EINVAL);
+    EXPECT_EQ(fault.column, 9u);
+}
+
+TEST_F(SettingsTest, one_cpu_only) {
+    EXPECT_EQ(apply("cpus 1"), 0);
+    EXPECT_EQ(apply("cpus 0x1"), 0);
+    EXPECT_EQ(line("cpus"), "1");
+    EXPECT_EQ(apply("cpus 2"), EOPNOTSUPP);
+    EXPECT_EQ(apply("cpus 0"), EINVAL);
+    EXPECT_EQ(apply("cpus one"), EINVAL);
+    EXPECT_EQ(fault.column, 5u);
+}
+
+TEST_F(SettingsTest, engine_and_boot_tell_what_is_not_there_from_what_is_nonsense) {
+    EXPECT_EQ(apply("engine interp\nboot direct"), 0);
+    EXPECT_EQ(apply("engine jit"), EOPNOTSUPP);
+    EXPECT_EQ(apply("engine steam"), EINVAL);
+    EXPECT_EQ(apply("boot bios"), EOPNOTSUPP);
+    EXPECT_EQ(apply("boot net"), EINVAL);
+    EXPECT_EQ(fault.column, 5u);
+}
+
+TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {
+    for (const char* key : {"kernel", "initrd", "root"}) {
+        EXPECT_EQ(apply(std::string(key) + " '/srv/my files/x'"), 0);
+        EXPECT_EQ(line(key), "'/srv/my files/x'");
+        EXPECT_EQ(apply(std::string(key) + " ./x"), EINVAL);
+        EXPECT_EQ(apply(std::string(key) + " x"), EINVAL);
+        EXPECT_EQ(apply(std::string(key) + " /srv/my files"), EINVAL);  // two words
+        EXPECT_EQ(apply(std::string(key) + " /" + std::string(5000, 'x')), ENAMETOOLONG);
+    }
+    EXPECT_EQ(settings.kernel(), "/srv/my files/x");
+}
+
+TEST_F(SettingsTest, empty_value_restores_the_default) {
+    ASSERT_EQ(apply("mem 64M\nkernel /k\ninitrd /i\nroot /r\ncmdline a\nappend b"), 0);
+    EXPECT_EQ(apply("mem\nkernel ''\ninitrd\nroot ''\ncmdline ''\nappend"), 0);
+    EXPECT_EQ(settings.text(), Settings(installation).text());
+}
+
+TEST_F(SettingsTest, unknown_key_points_at_itself) {
+    EXPECT_EQ(apply("mem 64M\n  colour red\n"), EINVAL);
+    EXPECT_EQ(fault.command, "  colour red");
+    EXPECT_EQ(fault.column, 2u);
+}
+
+TEST_F(SettingsTest, one_bad_line_spoils_them_all) {
+    EXPECT_EQ(apply("mem 64M\nkernel /k\ncpus 2\n"), EOPNOTSUPP);
+    EXPECT_EQ(apply("mem 64M\ncmdline 'open\n"), EINVAL);
+    EXPECT_EQ(settings.memory_bytes(), 128u << 20);
+}
+
+TEST_F(SettingsTest, comments_and_blank_lines_are_nothing) {
+    EXPECT_EQ(apply("# a machine\n\n  \nmem 64M\n"), 0);
+    EXPECT_EQ(settings.memory_bytes(), 64u << 20);
+    EXPECT_EQ(apply(""), 0);
+}
+
+TEST_F(SettingsTest, last_line_of_a_key_wins) {
+    EXPECT_EQ(apply("mem 64M\nmem 32M\n"), 0);
+    EXPECT_EQ(settings.memory_bytes(), 32u << 20);
+}
+
+TEST_F(SettingsTest, text_reads_back_as_the_same_machine) {
+    ASSERT_EQ(apply("mem 96M\nkernel '/a b/it''s'\ninitrd /i\nroot /r\n"
+                    "cmdline 'root=x  y=\"1 2\"'\nappend # not a comment\n"),
+              0);
+    Settings other({"", "/other", "/other"});
+    ASSERT_TRUE(other.apply(settings.text()));
+    EXPECT_EQ(other.text(), settings.text());
+    EXPECT_EQ(other.command_line(1), "root=x  y=\"1 2\"");
+}
+
+TEST_F(SettingsTest, command_line_takes_the_rest_of_its_line) {
+    EXPECT_EQ(apply("cmdline console=ttyS0   quiet"), 0);
+    EXPECT_EQ(settings.command_line(3), "console=ttyS0 quiet");
+    EXPECT_EQ(line("cmdline"), "'console=ttyS0 quiet'");
+    EXPECT_EQ(apply("cmdline 'console=ttyS0   quiet'"), 0);
+    EXPECT_EQ(settings.command_line(3), "console=ttyS0   quiet");
+}
+
+TEST_F(SettingsTest, command_line_has_a_limit) {
+    EXPECT_EQ(apply("cmdline " + std::string(2047, 'a')), 0);
+    EXPECT_EQ(apply("cmdline " + std::string(2048, 'a')), EINVAL);
+    EXPECT_EQ(fault.column, 8u);
+    EXPECT_EQ(apply("append " + std::string(2048, 'a')), EINVAL);
+}
+
+TEST_F(SettingsTest, default_command_line_names_the_vm_and_takes_additions) {
+    const std::string plain = settings.command_line(12);
+    EXPECT_TRUE(plain.ends_with(" ennead.vm=12")) << plain;
+    EXPECT_NE(plain.find("rootfstype=9p"), std::string::npos);
+    EXPECT_EQ(apply("append quiet loglevel=3"), 0);
+    EXPECT_EQ(settings.command_line(12), plain + " quiet loglevel=3");
+    EXPECT_EQ(apply("cmdline whole"), 0);
+    EXPECT_EQ(settings.command_line(12), "whole");  // append is for the default one
+}
+
+TEST_F(SettingsTest, copies_are_values_of_their_own) {
+    Settings copy = settings;
+    ASSERT_TRUE(copy.apply("mem 64M"));
+    EXPECT_EQ(settings.memory_bytes(), 128u << 20);
+}
+
+TEST(Installation, finds_its_files_together) {
+    const Installation here = Installation::find();
+    EXPECT_TRUE(here.vm_program.ends_with("/ennead-vm"));
+    EXPECT_EQ(here.vm_program.front(), '/');
+    EXPECT_TRUE(here.kernel.ends_with("/bzImage"));
+    EXPECT_TRUE(here.root.ends_with("/root"));
+}
+
+}  // namespace
+}  // namespace ennead::srv

@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: MIT
+// The tree without a mount: VMs made, named, started, ended and destroyed through their files. Real
+// VM processes run a kernel of a few bytes; scripts stand in for those that misbehave.
+#include "srv/ennead/vm_table.h"
+
+#include <sys/resource.h>
+
+#include <csignal>
+
+#include "srv/ennead/state_dir.h"
+#include "srv/ennead/top_dir.h"
+#include "tests/srv/loop_test.h"
+#include "tests/vmcore/machine/tiny_kernel.h"
+
+namespace ennead::srv::test {
+namespace {
+
+namespace fs = std::filesystem;
+namespace code = vmcore::test::code;
+using synthfs::NodePtr;
+
+class Tree : public LoopTest {
+  protected:
+    void SetUp() override {
+        fs::create_directory(scratch.path() + "/root");
+        fs::create_directory(scratch.path() + "/state");
+        set_kernel(code::kHello);
+        state = scratch.path() + "/state";
+        state_fd = Fd(::open(state.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        services = std::make_unique<VmServices>(
+            VmServices{.io = io,
+                       .installation = {"/nonexistent/ennead-vm", scratch.path() + "/kernel",
+                                        scratch.path() + "/root"},
+                       .state_dir_fd = state_fd.get(),
+                       .events = synthfs::StreamFile::make({.name = "events", .lines = true}),
+                       .log = [](const std::string&) {}});
+        table = std::make_unique<VmTable>(*services);
+        top = make_top_dir(
+            {.table = *table, .errors = errors, .events = services->events, .quit = [this] {
+                 ++quits;
+             }});
+        table->attach(top);
+    }
+
+    void set_kernel(const std::vector<vmcore::u8>& guest) {
+        const auto image = vmcore::test::TinyKernel{.code = guest, .cmdline_size = 2047}.image();
+        scratch.file("kernel", {reinterpret_cast<const char*>(image.data()), image.size()});
+    }
+    // The program of VMs from now on.
+    void use_script(std::string_view lines) {
+        services->installation.vm_program = scratch.script("vm", lines);
+    }
+    // False: there is none, or no place where it can keep its scratch layer.
+    bool use_real_program() {
+        const std::string here = Installation::find().vm_program;
+        for (const fs::path& path :
+             {fs::path(here), fs::path(here).parent_path().parent_path() / "ennead-vm",
+              fs::path(ENNEAD_TEST_DATA).parent_path() / "build/ennead-vm"}) {
+            if (access(path.c_str(), X_OK) == 0) {
+                services->installation.vm_program = path;
+                return static_cast<bool>(StateDir::make());
+            }
+        }
+        return false;
+    }
+
+    NodePtr file(const std::string& path) {
+        NodePtr at = top;
+        for (std::size_t begin = 0; at && begin < path.size();) {
+            const std::size_t end = std::min(path.find('/', begin), path.size());
+            at = walk(at, path.substr(begin, end - begin));
+            begin = end + 1;
+        }
+        return at;
+    }
+    std::string cat(const std::string& path) {
+        const NodePtr node = file(path);
+        return node ? read_all(node) : "no such file";
+    }
+    int echo(const std::string& text, const std::string& path) {
+        const NodePtr node = file(path);
+        return node ? LoopTest::echo(node, text + '\n') : ENOENT;
+    }
+    // As `cat new`: the number, without its newline.
+    std::string make() {
+        std::string number = cat("new");
+        EXPECT_TRUE(number.ends_with('\n')) << number;
+        number.pop_back();
+        return number;
+    }
+    int mkdir(const std::string& name) {
+        Asked<NodePtr> asked;
+        top->mkdir(request(), name, 0755, 0, asked.reply());
+        return asked.errnum();
+    }
+    int rmdir(const std::string& name) {
+        Asked<> asked;
+        top->unlink(request(), name, true, asked.reply());
+        return asked.errnum();
+    }
+    int rename(const std::string& from, const std::string& to) {
+        Asked<> asked;
+        top->rename(request(), from, top, to, asked.reply());
+        return asked.errnum();
+    }
+    // The first words of `status`.
+    std::string status(const std::string& vm, std::size_t words = 3) {
+        const std::string text = cat(vm + "/status");
+        std::size_t end = 0;
+        while (words-- != 0 && end != std::string::npos) {
+            end = text.find(' ', end + 1);
+        }
+        return text.substr(0, end);
+    }
+    bool reaches(const std::string& vm, const std::string& words) {
+        return run_until([&] { return status(vm) == words; });
+    }
+    // Whether `wait` ends with such a text.
+    std::string wait_text(const std::string& vm) { return cat(vm + "/wait"); }
+
+    ScratchDir scratch;
+    std::string state;
+    Fd state_fd;
+    std::shared_ptr<synthfs::ErrorLog> errors = synthfs::ErrorLog::make(16);
+    std::unique_ptr<VmServices> services;
+    std::unique_ptr<VmTable> table;
+    std::shared_ptr<synthfs::Directory> top;
+    int quits = 0;
+};
+
+TEST_F(Tree, new_gives_numbers_that_are_never_used_again) {
+    EXPECT_EQ(make(), "1");
+    EXPECT_EQ(make(), "2");
+    EXPECT_EQ(rmdir("2"), 0);
+    EXPECT_EQ(rmdir("1"), 0);
+    EXPECT_EQ(make(), "3");
+    EXPECT_EQ(file("1"), nullptr);
+    EXPECT_EQ(cat("3/ctl"), "3\n");
+    EXPECT_EQ(table->find("3")->number(), 3u);
+    EXPECT_EQ(table->find("1"), nullptr);
+}
+
+TEST_F(Tree, looking_at_new_makes_nothing) {
+    (void)synthfs::test::getattr(file("new"));
+    (void)open(file("new"), O_RDONLY);
+    EXPECT_EQ(cat("status"), "");
+}
+
+TEST_F(Tree, new_takes_settings) {
+    const auto opened = open(file("new"), O_RDWR);
+    EXPECT_EQ(write(opened.handle, "mem=64M 'append=quiet loglevel=3'\n"), 0);
+    EXPECT_EQ(read(opened.handle), "1\n");
+    EXPECT_NE(cat("1/conf").find("mem 64M\n"), std::string::npos);
+    EXPECT_NE(cat("1/conf").find("append 'quiet loglevel=3'\n"), std::string::npos);
+    EXPECT_EQ(make(), "2");
+    EXPECT_NE(cat("2/conf").find("mem 128M\n"), std::string::npos);
+}
+
+TEST_F(Tree, new_with_a_bad_setting_makes_nothing) {
+    const auto opened = open(file("new"), O_RDWR);
+    EXPECT_EQ(write(opened.handle, "mem=64M cpus=2\n"), EOPNOTSUPP);
+    EXPECT_NE(cat("error").find("a VM has one CPU"), std::string::npos);
+    EXPECT_EQ(write(opened.handle, "colour=red\n"), EINVAL);
+    EXPECT_EQ(cat("status"), "");
+    EXPECT_EQ(read(opened.handle), "1\n");
+    EXPECT_NE(cat("1/conf").find("mem 128M\n"), std::string::npos);
+}
+
+TEST_F(Tree, conf_at_the_top_is_for_new_vms) {
+    EXPECT_EQ(echo("mem 64M", "conf"), 0);
+    EXPECT_EQ(echo("cpus 2", "conf"), EOPNOTSUPP);
+    EXPECT_NE(cat("conf").find("mem 64M\n"), std::string::npos);
+    make();
+    EXPECT_EQ(cat("1/conf"), cat("conf"));
+    EXPECT_EQ(echo("mem", "conf"), 0);
+    EXPECT_NE(cat("1/conf").find("mem 64M\n"), std::string::npos);
+}
+
+TEST_F(Tree, conf_of_one_vm_makes_another_like_it) {
+    make();
+    make();
+    EXPECT_EQ(echo("set mem 96M\nset append a 'b  c'", "1/ctl"), 0);
+    EXPECT_EQ(echo(cat("1/conf"), "2/conf"), 0);
+    EXPECT_EQ(cat("2/conf"), cat("1/conf"));
+}
+
+TEST_F(Tree, set_is_checked_before_anything_is_set) {
+    make();
+    const std::string before = cat("1/conf");
+    EXPECT_EQ(echo("set mem 64M\nset mem 1M", "1/ctl"), EINVAL);
+    EXPECT_EQ(echo("set mem 64M\nset", "1/ctl"), EINVAL);
+    EXPECT_EQ(echo("mem 64M\nnothing 1", "1/conf"), EINVAL);
+    EXPECT_EQ(cat("1/conf"), before);
+    EXPECT_NE(cat("1/error").find("nothing 1"), std::string::npos);
+}
+
+TEST_F(Tree, unknown_verbs_are_refused_and_told) {
+    make();
+    EXPECT_EQ(echo("fly", "1/ctl"), EINVAL);
+    EXPECT_EQ(echo("start now", "1/ctl"), EINVAL);
+    EXPECT_NE(cat("1/error").find("fly"), std::string::npos);
+    EXPECT_EQ(echo("fly", "ctl"), EINVAL);
+    EXPECT_NE(cat("error").find("fly"), std::string::npos);
+    EXPECT_EQ(quits, 0);
+    EXPECT_EQ(echo("quit", "ctl"), 0);
+    EXPECT_EQ(quits, 1);
+}
+
+TEST_F(Tree, fixed_texts_are_there) {
+    EXPECT_EQ(cat("version"), "ennead " ENNEAD_VERSION "\ntree 1\n");
+    EXPECT_EQ(cat("help"), help_text());
+    EXPECT_EQ(cat("error"), "");
+    EXPECT_EQ(cat("ctl"), "");
+}
+
+TEST_F(Tree, status_lists_all_vms) {
+    EXPECT_EQ(cat("status"), "");
+    make();
+    EXPECT_EQ(mkdir("web"), 0);
+    EXPECT_EQ(cat("status"), "1 1 new - 128M 0.000\n2 web new - 128M 0.000\n");
+    EXPECT_EQ(cat("1/status"), "new - - 0.000 0\n");
+    EXPECT_EQ(cat("1/ns"), "bind -o " + scratch.path() + "/root /\n");
+}
+
+TEST_F(Tree, mkdir_makes_a_vm_by_that_name) {
+    EXPECT_EQ(mkdir("web"), 0);
+    EXPECT_EQ(cat("web/name"), "web\n");
+    EXPECT_EQ(cat("web/ctl"), "1\n");
+    EXPECT_EQ(file("web/ctl"), file("1/ctl"));
+    EXPECT_EQ(table->find("web"), table->find("1"));
+    EXPECT_EQ(rmdir("web"), 0);
+    EXPECT_EQ(file("web"), nullptr);
+    EXPECT_EQ(file("1"), nullptr);
+}
+
+TEST_F(Tree, names_that_cannot_be) {
+    make();
+    EXPECT_EQ(mkdir("web"), 0);
+    EXPECT_EQ(mkdir("web"), EEXIST);
+    EXPECT_EQ(mkdir("status"), EEXIST);
+    for (const std::string& bad : {std::string("17"), std::string("0"), std::string("a b"),
+                                   std::string("a'b"), std::string("a\nb"), std::string(65, 'a')}) {
+        EXPECT_EQ(mkdir(bad), EINVAL) << bad;
+    }
+    EXPECT_EQ(mkdir("1"), EEXIST);
+    EXPECT_EQ(mkdir(std::string(64, 'a')), 0);
+    EXPECT_EQ(cat("status").find("4 "), std::string::npos);  // refused names made no VM
+}
+
+TEST_F(Tree, name_can_be_changed_and_taken_away) {
+    make();
+    EXPECT_EQ(cat("1/name"), "1\n");
+    EXPECT_EQ(echo("web", "1/name"), 0);
+    EXPECT_EQ(cat("web/name"), "web\n");
+    EXPECT_EQ(echo("mail", "web/name"), 0);
+    EXPECT_EQ(file("web"), nullptr);
+    EXPECT_EQ(cat("mail/name"), "mail\n");
+    EXPECT_EQ(echo("mail", "mail/name"), 0);  // as it is
+    EXPECT_EQ(rename("mail", "db"), 0);
+    EXPECT_EQ(cat("1/name"), "db\n");
+    EXPECT_EQ(echo("1", "1/name"), 0);
+    EXPECT_EQ(file("db"), nullptr);
+    EXPECT_EQ(cat("1/name"), "1\n");
+}
+
+TEST_F(Tree, bad_names_are_refused_and_nothing_changes) {
+    make();
+    make();
+    EXPECT_EQ(echo("web", "1/name"), 0);
+    EXPECT_EQ(echo("web", "2/name"), EEXIST);
+    EXPECT_EQ(echo("two words", "2/name"), EINVAL);
+    EXPECT_EQ(echo("1", "2/name"), EINVAL);
+    EXPECT_EQ(echo("new", "2/name"), EEXIST);
+    EXPECT_EQ(rename("web", "conf"), EPERM);
+    EXPECT_EQ(rename("conf", "x"), EPERM);
+    EXPECT_EQ(cat("2/name"), "2\n");
+    EXPECT_EQ(cat("web/name"), "web\n");
+}
+
+TEST_F(Tree, only_vms_can_be_removed) {
+    EXPECT_EQ(rmdir("nothing"), ENOENT);
+    EXPECT_NE(rmdir("status"), 0);
+    EXPECT_NE(file("status"), nullptr);
+}
+
+TEST_F(Tree, destroyed_vm_answers_enodev) {
+    make();
+    EXPECT_EQ(echo("web", "1/name"), 0);
+    const NodePtr status = file("1/status"), ctl = file("web/ctl"), cons = file("1/cons");
+    const auto opened = open(status, O_RDONLY);
+    EXPECT_EQ(read(opened.handle), "new - - 0.000 0\n");
+    const auto wait_handle = open(file("1/wait"), O_RDONLY).handle;
+    const auto waiting = start_read(wait_handle);
+    const auto cons_handle = open(cons, O_RDONLY).handle;
+    const auto reading = start_read(cons_handle);
+    EXPECT_EQ(echo("destroy", "1/ctl"), 0);
+    EXPECT_EQ(waiting->errnum(), ENODEV);
+    EXPECT_EQ(reading->errnum(), ENODEV);
+    EXPECT_EQ(read(opened.handle), "errno " + std::to_string(ENODEV));
+    EXPECT_EQ(open(ctl, O_WRONLY).errnum, ENODEV);
+    EXPECT_EQ(open(cons, O_RDONLY).errnum, ENODEV);
+    EXPECT_EQ(file("1"), nullptr);
+    EXPECT_EQ(file("web"), nullptr);
+    EXPECT_EQ(cat("status"), "");
+    EXPECT_FALSE(fs::exists(state + "/1"));
+}
+
+TEST_F(Tree, scratch_directory_lives_as_long_as_its_vm) {
+    make();
+    EXPECT_TRUE(fs::exists(state + "/1/upper"));
+    table->destroy_all();
+    EXPECT_TRUE(fs::is_empty(state));
+}
+
+TEST_F(Tree, events_tell_the_life_of_each_vm) {
+    make();
+    EXPECT_EQ(echo("web", "1/name"), 0);
+    const auto vm_events = open(file("1/events"), O_RDONLY).handle;
+    EXPECT_EQ(rmdir("web"), 0);
+    const std::string text = read(open(file("events"), O_RDONLY).handle);
+    EXPECT_NE(text.find(" 1 state new\n"), std::string::npos) << text;
+    EXPECT_NE(text.find(" 1 name web\n"), std::string::npos) << text;
+    EXPECT_NE(text.find(" 1 state destroyed\n"), std::string::npos) << text;
+}
+
+TEST_F(Tree, what_needs_a_machine_is_refused_without_one) {
+    make();
+    for (const char* verb : {"pause", "resume", "reset", "stop", "powerdown", "nmi", "kill"}) {
+        EXPECT_EQ(echo(verb, "1/ctl"), EBUSY) << verb;
+    }
+    for (const char* live : {"regs", "mem", "com1", "com2", "consctl", "stats"}) {
+        EXPECT_EQ(open(file(std::string("1/") + live), O_RDONLY).errnum, EBUSY) << live;
+    }
+    EXPECT_EQ(echo("typed", "1/cons"), EBUSY);
+    EXPECT_EQ(synthfs::test::getattr(file("1/mem")).size, 128u << 20);
+}
+
+TEST_F(Tree, start_says_what_is_missing) {
+    make();
+    EXPECT_EQ(echo("start", "1/ctl"), ENOENT);
+    EXPECT_NE(cat("1/error").find("/nonexistent/ennead-vm"), std::string::npos);
+    for (const auto& [line, error] : {std::pair{"kernel /nonexistent", ENOENT},
+                                      {"kernel /", EISDIR},
+                                      {"kernel /dev/null", EINVAL},
+                                      {"initrd /nonexistent", ENOENT},
+                                      {"root /nonexistent", ENOENT},
+                                      {"root /etc/passwd", ENOTDIR}}) {
+        const std::string key = std::string(line).substr(0, std::string(line).find(' '));
+        EXPECT_EQ(echo(line, "1/conf"), 0);
+        EXPECT_EQ(echo("start", "1/ctl"), error) << line;
+        EXPECT_EQ(echo(key, "1/conf"), 0);
+    }
+    EXPECT_EQ(status("1"), "new - -");
+}
+
+TEST_F(Tree, start_tells_why_the_machine_could_not_be_built) {
+    use_script("echo \"error 8 'the kernel is a script, not a bzImage'\" >&3\nexec sleep 1000\n");
+    make();
+    EXPECT_EQ(echo("start", "1/ctl"), ENOEXEC);
+    EXPECT_NE(cat("1/error").find("the kernel is a script, not a bzImage"), std::string::npos);
+    EXPECT_EQ(status("1"), "new - -");
+    EXPECT_EQ(echo("start", "1/ctl"), ENOEXEC);  // it can be tried again
+}
+
+TEST_F(Tree, start_tells_that_the_process_ended) {
+    use_script("exit 3\n");
+    make();
+    const auto waiter = open(file("1/wait"), O_RDONLY).handle;
+    const auto waiting = start_read(waiter);
+    EXPECT_EQ(echo("start", "1/ctl"), EIO);
+    EXPECT_NE(cat("1/error").find("process ended with status 3"), std::string::npos);
+    EXPECT_EQ(status("1"), "dead crash 3");
+    ASSERT_TRUE(waiting->answered());  // who waited is told as well
+    EXPECT_EQ(waiting->text(), "1 crash 3 0.000 0.000 'process ended with status 3'\n");
+}
+
+TEST_F(Tree, start_tells_that_the_process_was_killed) {
+    use_script("kill -SEGV $$\n");
+    make();
+    EXPECT_EQ(echo("start", "1/ctl"), EIO);
+    EXPECT_EQ(status("1"), "dead crash SIGSEGV");
+    EXPECT_EQ(wait_text("1").find("1 crash SIGSEGV 0.000 0.000 'process ended by signal 11 ("), 0u);
+}
+
+TEST_F(Tree, process_that_closes_its_link_unheard_is_ended) {
+    use_script("exec 3>&-\nexec sleep 1000\n");
+    make();
+    EXPECT_EQ(echo("start", "1/ctl"), EIO);
+    EXPECT_EQ(status("1"), "dead kill SIGKILL");
+}
+
+TEST_F(Tree, process_that_says_nonsense_is_ended) {
+    use_script("echo hello >&3\nexec sleep 1000\n");
+    make();
+    EXPECT_EQ(echo("start", "1/ctl"), EIO);
+    EXPECT_NE(cat("1/error").find("unintelligible"), std::string::npos);
+}
+
+TEST_F(Tree, vm_that_is_starting_can_be_killed_and_is_busy_for_the_rest) {
+    use_script("exec sleep 1000\n");
+    make();
+    Asked<std::size_t> starting;
+    const auto ctl = open(file("1/ctl"), O_WRONLY);
+    const std::string start = "start\n";
+    ctl.handle->write(request(), 0, std::as_bytes(std::span(start)), starting.reply());
+    settle();
+    EXPECT_FALSE(starting.answered());
+    EXPECT_EQ(echo("start", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("mem 64M", "1/conf"), EBUSY);
+    EXPECT_EQ(rmdir("1"), EBUSY);
+    EXPECT_EQ(echo("kill", "1/ctl"), 0);
+    ASSERT_TRUE(run_until([&] { return starting.answered(); }));
+    EXPECT_EQ(starting.errnum(), EIO);
+    EXPECT_EQ(status("1"), "dead kill SIGKILL");
+    EXPECT_EQ(rmdir("1"), 0);
+}
+
+TEST_F(Tree, destroy_answers_a_start_under_way) {
+    use_script("exec sleep 1000\n");
+    make();
+    Asked<std::size_t> starting;
+    const auto ctl = open(file("1/ctl"), O_WRONLY);
+    const std::string start = "start\n";
+    ctl.handle->write(request(), 0, std::as_bytes(std::span(start)), starting.reply());
+    settle();
+    EXPECT_EQ(echo("destroy", "1/ctl"), 0);
+    ASSERT_TRUE(starting.answered());
+    EXPECT_NE(starting.errnum(), 0);
+}
+
+// A real VM process with a guest of a few bytes.
+class RealVm : public Tree {
+  protected:
+    void SetUp() override {
+        Tree::SetUp();
+        if (!use_real_program()) {
+            GTEST_SKIP() << "no ennead-vm beside this program, or nowhere to keep a scratch layer";
+        }
+        make();
+        ASSERT_EQ(echo("mem 32M", "conf"), 0);
+        ASSERT_EQ(echo("mem 32M", "1/conf"), 0);
+    }
+    pid_t process() {
+        // The only child.
+        std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+        pid_t pid = 0;
+        children >> pid;
+        return pid;
+    }
+};
+
+TEST_F(RealVm, runs_speaks_pauses_and_stops) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "running - -"));
+    const auto cons = open(file("1/cons"), O_RDONLY).handle;
+    EXPECT_EQ(read(cons), "hi");
+    EXPECT_EQ(echo("start", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("mem 64M", "1/conf"), EBUSY);
+    EXPECT_EQ(rmdir("1"), EBUSY);
+    EXPECT_EQ(echo("resume", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    const std::string regs = cat("1/regs");
+    EXPECT_NE(regs.find("mode protected32\n"), std::string::npos) << regs;
+    EXPECT_EQ(echo("eax 0x1234", "1/regs"), 0);
+    EXPECT_EQ(cat("1/regs").find("eax 0x00001234\n"), 0u);
+    EXPECT_EQ(echo("cr0 0x80000000", "1/regs"), EINVAL);
+    EXPECT_NE(cat("1/error").find("cannot hold"), std::string::npos);
+    EXPECT_EQ(echo("resume", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("eax 1", "1/regs"), EBUSY);
+    EXPECT_EQ(echo("stop", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "stopped stop 0"));
+    EXPECT_EQ(read(cons), "");  // the end of file
+    EXPECT_EQ(cat("1/log"), "hi");
+    const std::string wait = wait_text("1");
+    EXPECT_EQ(wait.find("1 stop 0 "), 0u) << wait;
+    EXPECT_TRUE(wait.ends_with(" 'stopped by ctl'\n")) << wait;
+    EXPECT_EQ(echo("x", "1/cons"), EPIPE);
+    EXPECT_EQ(rmdir("1"), 0);
+}
+
+TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
+    set_kernel(code::kPowerOff);
+    for (int boot = 0; boot < 2; boot++) {
+        ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+        ASSERT_TRUE(reaches("1", "stopped poweroff 0"));
+        const std::string wait = wait_text("1");
+        EXPECT_TRUE(wait.ends_with(" 'the guest switched itself off'\n")) << wait;
+    }
+    EXPECT_EQ(cat("status").find("1 1 stopped poweroff 32M "), 0u) << cat("status");
+}
+
+TEST_F(RealVm, triple_fault_and_reset_loop_have_their_reasons) {
+    set_kernel(code::kTripleFault);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_TRUE(reaches("1", "stopped triplefault 0"));
+    set_kernel(code::kResetByPci);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_TRUE(reaches("1", "stopped resetloop 0"));
+    EXPECT_NE(wait_text("1").find("'ten resets in ten seconds'"), std::string::npos);
+}
+
+TEST_F(RealVm, kill_is_death_and_other_vms_go_on) {
+    make();
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_EQ(echo("start", "2/ctl"), 0) << cat("2/error");
+    const auto waiter = open(file("1/wait"), O_RDONLY).handle;
+    const auto waiting = start_read(waiter);
+    const auto com1 = open(file("1/com1"), O_RDONLY).handle;
+    const auto reading = start_read(com1);
+    settle();
+    EXPECT_FALSE(waiting->answered());
+    EXPECT_EQ(echo("kill", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "dead kill SIGKILL"));
+    ASSERT_TRUE(run_until([&] { return waiting->answered() && reading->answered(); }));
+    EXPECT_EQ(waiting->text().find("1 kill SIGKILL "), 0u);
+    EXPECT_EQ(reading->errnum(), ENODEV);
+    EXPECT_EQ(status("2", 1), "running");
+    EXPECT_EQ(echo("kill", "1/ctl"), EBUSY);
+    EXPECT_EQ(open(file("1/regs"), O_RDONLY).errnum, EBUSY);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_TRUE(reaches("1", "running - -"));
+}
+
+TEST_F(RealVm, crash_of_the_process_is_no_kill) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_NE(process(), 0);
+    ::kill(process(), SIGABRT);
+    EXPECT_TRUE(reaches("1", "dead crash SIGABRT"));
+    EXPECT_EQ(wait_text("1").find("1 crash SIGABRT "), 0u);
+}
+
+TEST_F(RealVm, killing_what_is_off_does_not_taint_the_next_run) {
+    set_kernel(code::kPowerOff);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "stopped poweroff 0"));
+    EXPECT_EQ(echo("kill", "1/ctl"), 0);
+    set_kernel(code::kHello);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ::kill(process(), SIGABRT);
+    EXPECT_TRUE(reaches("1", "dead crash SIGABRT"));
+}
+
+TEST_F(RealVm, bad_kernel_is_refused_in_words) {
+    scratch.file("kernel", "#!/bin/sh\n");
+    EXPECT_EQ(echo("start", "1/ctl"), ENOEXEC);
+    EXPECT_NE(cat("1/error").find("the kernel is a script, not a bzImage"), std::string::npos);
+    EXPECT_EQ(status("1"), "new - -");
+}
+
+TEST_F(RealVm, typed_text_reaches_the_guest_and_comes_back) {
+    set_kernel(code::kEcho);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(echo("typed", "1/cons"), 0);
+    EXPECT_TRUE(run_until([&] { return cat("1/log") == "typed\n"; }));
+}
+
+TEST_F(RealVm, destroying_a_running_vm_leaves_no_process) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const pid_t pid = process();
+    ASSERT_NE(pid, 0);
+    const auto regs = open(file("1/regs"), O_RDONLY).handle;
+    EXPECT_EQ(echo("destroy", "1/ctl"), 0);
+    EXPECT_EQ(::kill(pid, 0), -1);
+    EXPECT_EQ(read(regs), "errno " + std::to_string(ENODEV));
+    EXPECT_TRUE(fs::is_empty(state));
+}
+
+}  // namespace
+}  // namespace ennead::srv::test

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+// The machine's thread: states, how a guest ends, commands, resets, and what COM1 carries.
+#include "vmcore/machine/vcpu.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <future>
+
+#include "tests/vmcore/machine/test_machine.h"
+
+namespace ennead::vmcore {
+namespace {
+
+using namespace std::chrono_literals;
+namespace code = test::code;
+
+class VcpuTest : public testing::Test {
+  protected:
+    struct Change {
+        RunState state;
+        OffReason reason;
+    };
+
+    void make(std::vector<u8> guest) {
+        vcpu = std::make_unique<Vcpu>(test::make_machine(told, std::move(guest)),
+                                      [this](RunState state, OffReason reason) {
+                                          {
+                                              const std::lock_guard lock(mutex);
+                                              changes.push_back({state, reason});
+                                          }
+                                          changed.notify_all();
+                                      });
+    }
+    // A command, and what it gave; fails the test if it does not run promptly.
+    template <class F>
+    auto ask(F function) {
+        using T = decltype(function(*vcpu));
+        auto answer = std::make_shared<std::promise<T>>();
+        auto future = answer->get_future();
+        vcpu->post([answer, function](Vcpu& v) { answer->set_value(function(v)); });
+        if (future.wait_for(20s) != std::future_status::ready) {
+            ADD_FAILURE() << "the command did not run";
+            std::abort();
+        }
+        return future.get();
+    }
+    void act(std::function<void(Vcpu&)> function) {
+        ask([function = std::move(function)](Vcpu& v) {
+            function(v);
+            return true;
+        });
+    }
+    void resume() {
+        act([](Vcpu& v) { v.resume(); });
+    }
+    [[nodiscard]] RunState state() {
+        return ask([](Vcpu& v) { return v.run_state(); });
+    }
+    [[nodiscard]] u64 now_ns() {
+        return ask([](Vcpu& v) { return v.machine().clock().now_ns(); });
+    }
+    [[nodiscard]] u32 spun() {
+        return ask([](Vcpu& v) {
+            u32 count = 0;
+            std::memcpy(&count, v.machine().ram().base() + 0x300000, sizeof count);
+            return count;
+        });
+    }
+    // Waits for the machine to go off.
+    [[nodiscard]] OffReason off_reason() {
+        std::unique_lock lock(mutex);
+        const bool off = changed.wait_for(lock, 20s, [this] {
+            return !changes.empty() && changes.back().state == RunState::off;
+        });
+        EXPECT_TRUE(off) << "the machine is still on";
+        return off ? changes.back().reason : OffReason::stop;
+    }
+    // Waits for COM1 to have said so much.
+    [[nodiscard]] std::string com1(std::size_t size) {
+        const auto limit = std::chrono::steady_clock::now() + 20s;
+        while (told.get(told.com1).size() < size && std::chrono::steady_clock::now() < limit) {
+            std::this_thread::sleep_for(1ms);
+        }
+        return told.get(told.com1);
+    }
+
+    test::Told told;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<Change> changes;
+    std::unique_ptr<Vcpu> vcpu;  // last: ends before what it calls
+};
+
+TEST_F(VcpuTest, is_paused_at_first_and_runs_when_resumed) {
+    make(code::kHello);
+    EXPECT_EQ(state(), RunState::paused);
+    EXPECT_EQ(now_ns(), 0u);
+    EXPECT_EQ(told.get(told.com1), "");
+    resume();
+    EXPECT_EQ(com1(2), "hi");
+    EXPECT_EQ(state(), RunState::running);    // and so the thread has told all it had to
+    EXPECT_EQ(told.get(told.console), "hi");  // COM1 is the console until virtio speaks
+    EXPECT_EQ(told.get(told.com2), "");
+}
+
+TEST_F(VcpuTest, each_change_is_told_once) {
+    make(code::kHello);
+    act([](Vcpu& v) {
+        v.pause();  // already so
+        v.resume();
+        v.resume();
+        v.pause();
+        v.pause();
+        v.switch_off(OffReason::stop);
+        v.switch_off(OffReason::poweroff);
+        v.resume();  // nothing brings it back
+        v.pause();
+    });
+    const std::lock_guard lock(mutex);
+    ASSERT_EQ(changes.size(), 3u);
+    EXPECT_EQ(changes[0].state, RunState::running);
+    EXPECT_EQ(changes[1].state, RunState::paused);
+    EXPECT_EQ(changes[2].state, RunState::off);
+    EXPECT_EQ(changes[2].reason, OffReason::stop);
+}
+
+TEST_F(VcpuTest, guest_that_enters_s5_is_off) {
+    make(code::kPowerOff);
+    resume();
+    EXPECT_EQ(off_reason(), OffReason::poweroff);
+    EXPECT_EQ(state(), RunState::off);
+    const u64 stopped = now_ns();
+    EXPECT_GT(stopped, 0u);
+    EXPECT_EQ(now_ns(), stopped);  // its clock stands still
+}
+
+TEST_F(VcpuTest, triple_fault_stops_the_machine_with_its_state_left) {
+    make(code::kTripleFault);
+    resume();
+    EXPECT_EQ(off_reason(), OffReason::triple_fault);
+    EXPECT_EQ(ask([](Vcpu& v) { return v.machine().cpu().state.eip; }), 0x100000u);
+}
+
+TEST_F(VcpuTest, tenth_reset_within_ten_seconds_is_a_loop) {
+    auto guest = code::kCountBoots;  // up to its hlt, then a reset
+    guest.resize(guest.size() - 3);
+    guest.insert(guest.end(), code::kResetByPci.begin(), code::kResetByPci.end());
+    make(guest);
+    resume();
+    EXPECT_EQ(off_reason(), OffReason::reset_loop);
+    EXPECT_EQ(com1(10), "0000000000");  // ten boots, each with cleared memory
+}
+
+TEST_F(VcpuTest, keyboard_controller_resets_as_well) {
+    auto guest = code::kCountBoots;
+    guest.resize(guest.size() - 3);
+    guest.insert(guest.end(), code::kResetByKeyboard.begin(), code::kResetByKeyboard.end());
+    make(guest);
+    resume();
+    EXPECT_EQ(off_reason(), OffReason::reset_loop);
+    EXPECT_EQ(com1(10), "0000000000");
+}
+
+TEST_F(VcpuTest, resets_from_outside_are_no_loop) {
+    make(code::kHello);
+    resume();
+    for (int i = 0; i < 12; i++) {
+        act([](Vcpu& v) { v.reset(); });
+    }
+    EXPECT_EQ(state(), RunState::running);
+}
+
+TEST_F(VcpuTest, reset_clears_memory_time_and_registers_and_runs_on) {
+    make(code::kCountBoots);
+    resume();
+    EXPECT_EQ(com1(1), "0");
+    act([](Vcpu& v) {
+        v.machine().ram().base()[0x3ff000] = 0x55;
+        v.machine().cpu().state.gpr[kEbx] = 7;
+    });
+    act([](Vcpu& v) { v.reset(); });
+    EXPECT_EQ(com1(2), "00");
+    EXPECT_EQ(state(), RunState::running);
+    EXPECT_EQ(ask([](Vcpu& v) { return v.machine().ram().base()[0x3ff000]; }), 0);
+    EXPECT_EQ(ask([](Vcpu& v) { return v.machine().cpu().state.gpr[kEbx]; }), 0u);
+}
+
+TEST_F(VcpuTest, reset_while_paused_stays_paused_at_time_zero) {
+    make(code::kCountBoots);
+    resume();
+    EXPECT_EQ(com1(1), "0");
+    act([](Vcpu& v) {
+        v.pause();
+        v.reset();
+    });
+    EXPECT_EQ(state(), RunState::paused);
+    EXPECT_EQ(now_ns(), 0u);
+    EXPECT_EQ(ask([](Vcpu& v) { return v.machine().cpu().state.eip; }), 0x100000u);
+    resume();
+    EXPECT_EQ(com1(2), "00");
+}
+
+TEST_F(VcpuTest, pause_stops_the_guest_and_its_clock) {
+    make(code::kSpin);
+    resume();
+    while (spun() == 0) {
+    }
+    act([](Vcpu& v) { v.pause(); });
+    const u32 count = spun();
+    const u64 stopped = now_ns();
+    std::this_thread::sleep_for(20ms);
+    EXPECT_EQ(spun(), count);
+    EXPECT_EQ(now_ns(), stopped);
+    const auto resumed = std::chrono::steady_clock::now();
+    resume();
+    while (spun() == count) {
+    }
+    const u64 now = now_ns();
+    EXPECT_GT(now, stopped);
+    EXPECT_LE(now - stopped,
+              static_cast<u64>((std::chrono::steady_clock::now() - resumed).count()));
+}
+
+TEST_F(VcpuTest, commands_run_in_order_while_the_guest_is_busy) {
+    make(code::kSpin);
+    resume();
+    auto order = std::make_shared<std::vector<int>>();
+    for (int i = 0; i < 100; i++) {
+        vcpu->post([order, i](Vcpu&) { order->push_back(i); });
+    }
+    const auto seen = ask([order](Vcpu&) { return *order; });
+    ASSERT_EQ(seen.size(), 100u);
+    EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+TEST_F(VcpuTest, commands_wake_a_guest_that_halts_for_ever) {
+    make(code::kHello);  // halts with interrupts off
+    resume();
+    EXPECT_EQ(com1(2), "hi");
+    for (int i = 0; i < 50; i++) {
+        EXPECT_EQ(state(), RunState::running);
+    }
+}
+
+TEST_F(VcpuTest, halted_guest_uses_next_to_no_time) {
+    make(code::kHello);
+    resume();
+    EXPECT_EQ(com1(2), "hi");
+    EXPECT_EQ(state(), RunState::running);
+    const u64 before = vcpu->cpu_time_ns();
+    EXPECT_GT(before, 0u);
+    std::this_thread::sleep_for(100ms);
+    EXPECT_LT(vcpu->cpu_time_ns() - before, 20'000'000u);
+}
+
+TEST_F(VcpuTest, commands_may_post_commands) {
+    make(code::kHello);
+    std::promise<void> second;
+    vcpu->post([&second](Vcpu& v) { v.post([&second](Vcpu&) { second.set_value(); }); });
+    EXPECT_EQ(second.get_future().wait_for(20s), std::future_status::ready);
+}
+
+TEST_F(VcpuTest, end_runs_the_commands_posted_before) {
+    make(code::kSpin);
+    resume();
+    int ran = 0;
+    for (int i = 0; i < 10; i++) {
+        vcpu->post([&ran](Vcpu&) { ++ran; });
+    }
+    vcpu = nullptr;
+    EXPECT_EQ(ran, 10);
+}
+
+TEST_F(VcpuTest, input_longer_than_the_fifo_reaches_a_guest_that_waits_for_interrupts) {
+    make(code::kEcho);
+    resume();
+    const auto ready = [](Vcpu& v) { return v.machine().cpu().state.halted; };
+    while (!ask(ready)) {
+    }
+    std::string sent;
+    for (int i = 0; i < 100; i++) {
+        sent += static_cast<char>('!' + i % 90);
+    }
+    // Nothing but the input itself wakes this guest: no timer runs.
+    EXPECT_EQ(ask([sent](Vcpu& v) {
+                  return v.machine().com_input(
+                      0, {reinterpret_cast<const u8*>(sent.data()), sent.size()});
+              }),
+              100u);
+    EXPECT_EQ(com1(100), sent);
+}
+
+TEST_F(VcpuTest, input_reaches_a_guest_that_has_just_halted_though_no_timer_is_due) {
+    auto guest = code::kEcho;
+    const u8 fifos_on[] = {0x66, 0xba, 0xfa, 0x03, 0xb0, 0x01};
+    const auto at = std::ranges::search(guest, fifos_on);
+    ASSERT_FALSE(at.empty());
+    at.back() = 0;  // off: a byte at a time, and no timeout interrupt
+    make(guest);
+    resume();
+    while (!ask([](Vcpu& v) { return v.machine().cpu().state.halted; })) {
+    }
+    const std::string sent = "one by one";
+    EXPECT_EQ(ask([sent](Vcpu& v) {
+                  return v.machine().com_input(
+                      0, {reinterpret_cast<const u8*>(sent.data()), sent.size()});
+              }),
+              sent.size());
+    EXPECT_EQ(com1(sent.size()), sent);
+}
+
+TEST_F(VcpuTest, console_input_goes_to_com1_as_long_as_no_virtio_driver_is_there) {
+    make(code::kEcho);
+    resume();
+    const std::string sent = "typed";
+    EXPECT_EQ(ask([sent](Vcpu& v) {
+                  return v.machine().console_input(
+                      {reinterpret_cast<const u8*>(sent.data()), sent.size()});
+              }),
+              5u);
+    EXPECT_EQ(com1(5), "typed");
+    EXPECT_EQ(state(), RunState::running);  // and so the thread has told all it had to
+    EXPECT_EQ(told.get(told.console), "typed");
+}
+
+TEST_F(VcpuTest, input_for_a_guest_that_does_not_listen_waits_up_to_64_kib) {
+    make(code::kHello);
+    const std::vector<u8> much(100'000, 'x');
+    EXPECT_EQ(ask([&](Vcpu& v) { return v.machine().console_input(much); }), 65536u);
+    EXPECT_EQ(ask([&](Vcpu& v) { return v.machine().console_input(much); }), 0u);
+    EXPECT_EQ(ask([&](Vcpu& v) { return v.machine().com_input(0, much); }), 65536u);
+    EXPECT_EQ(ask([&](Vcpu& v) { return v.machine().com_input(1, much); }), 65536u);
+}
+
+TEST(MachineCreate, refuses_what_cannot_be_built) {
+    test::Told told;
+    const auto error = [&](u64 memory, std::vector<u8> kernel, std::string command_line = {}) {
+        const auto machine = Machine::create({.memory_bytes = memory,
+                                              .kernel = std::move(kernel),
+                                              .initrd = {},
+                                              .command_line = std::move(command_line)},
+                                             test::hooks_into(told));
+        return machine ? std::error_code() : machine.error();
+    };
+    const auto good = test::TinyKernel{.code = code::kHello}.image();
+    EXPECT_FALSE(error(4 << 20, good));
+    EXPECT_EQ(error(0, good), Error::bad_memory_size);
+    EXPECT_EQ(error((4 << 20) + 1, good), Error::bad_memory_size);
+    EXPECT_EQ(error(u64{4} << 30, good), Error::bad_memory_size);
+    EXPECT_EQ(error(1 << 20, good), Error::image_too_large);
+    EXPECT_EQ(error(4 << 20, {}), Error::unknown_kernel);
+    EXPECT_EQ(error(4 << 20, good, std::string(300, 'a')), Error::bad_value);
+}
+
+}  // namespace
+}  // namespace ennead::vmcore
