@@ -74,6 +74,11 @@ class CloneHandle final : public SynthHandle {
             reply(answer_.read(offset, into));
             return;
         }
+        if (refused_ != 0) {
+            // What was asked for could not be had; making something else would be a surprise.
+            reply(error(refused_));
+            return;
+        }
         const auto self = std::static_pointer_cast<CloneHandle>(shared_from_this());
         reads_.add({request, offset, into, std::move(reply)});
         if (making_ || reads_.empty()) {
@@ -104,6 +109,7 @@ class CloneHandle final : public SynthHandle {
         auto settings = parse_settings(clone_node_, message.value());
         if (!settings) {
             assembler_.drop();
+            refused_ = settings.error().errnum;
             reply(clone_node_.refuse(*request, settings.error()));
             return;
         }
@@ -131,6 +137,7 @@ class CloneHandle final : public SynthHandle {
     CloneNode& clone_node_;
     std::vector<Setting> settings_;
     MessageAssembler assembler_;
+    int refused_ = 0;  // errno of settings that were refused
     bool making_ = false;
     Answer answer_;
     WaitingReads reads_;

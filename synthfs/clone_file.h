@@ -31,7 +31,8 @@ struct CloneFile {
 };
 
 // Each open makes at most one; looking at the file or opening it makes none. Settings that come
-// after it was made are refused with EBUSY. The text is then the open's, as a text file's is,
+// after it was made are refused with EBUSY; after settings that were refused the read
+// answers with their errno and makes nothing. The text is then the open's, as a text file's is,
 // followed by the end of file.
 [[nodiscard]] SynthNodePtr make_clone_file(CloneFile file);
 

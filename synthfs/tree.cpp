@@ -207,6 +207,17 @@ CheckedReply<T> Directory::answer(RequestPtr request, Reply<T> reply) {
     };
 }
 
+void Directory::create(RequestPtr request, std::string name, int, mode_t, gid_t,
+                       Reply<Created> reply) {
+    if (retired()) {
+        reply(error(ENODEV));
+    } else if (find(name)) {
+        reply(error(EEXIST));
+    } else {
+        reply(refuse(*request, make_fault(EPERM, "no file can be made here")));
+    }
+}
+
 void Directory::mkdir(RequestPtr request, std::string name, mode_t, gid_t, Reply<NodePtr> reply) {
     if (retired()) {
         reply(error(ENODEV));

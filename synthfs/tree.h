@@ -70,6 +70,8 @@ class Directory final : public SynthNode {
     [[nodiscard]] std::vector<std::string> added_names() const;
 
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override;
+    void create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
+                Reply<Created> reply) override;
     void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
                Reply<NodePtr> reply) override;
     void symlink(RequestPtr request, std::string name, std::string target, gid_t gid,

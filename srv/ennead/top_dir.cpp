@@ -32,6 +32,7 @@ Command conf_line(const Setting& setting) {
 synthfs::SynthNodePtr make_new(const TopDir& top) {
     VmTable& table = top.table;
     synthfs::CloneFile file;
+    file.mode = 0600;
     file.errors = top.errors->sink();
     file.check = [&table](const Setting& setting) -> Checked<> {
         Settings trial = table.defaults();
@@ -130,10 +131,11 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
     };
     return synthfs::Directory::make({
         .mode = 0755,
+        .name = "/",
         .errors = top.errors->sink(),
         .entries =
             {
-                file("new", 0666, make_new(top)),
+                file("new", 0600, make_new(top)),
                 file("ctl", 0600, make_ctl(top)),
                 file("conf", 0644, make_conf(top)),
                 file("status", 0444,

@@ -354,8 +354,7 @@ void Vm::start(CheckedReply<> reply) {
 
 void Vm::process_ready(Checked<NodePtr> tree) {
     if (!tree) {
-        answer_start(tree.error());
-        drop_process();
+        fail_start(tree.error());
         return;
     }
     tree_ = std::move(tree.value());
@@ -369,7 +368,7 @@ void Vm::process_ready(Checked<NodePtr> tree) {
 
 void Vm::console_opened(Result<HandlePtr> handle) {
     if (!handle) {
-        answer_start(synthfs::fault_of(handle.error()));
+        fail_start(synthfs::fault_of(handle.error()));
         return;
     }
     console_handle_ = handle.value();
@@ -397,7 +396,7 @@ void Vm::console_opened(Result<HandlePtr> handle) {
 
 void Vm::events_opened(Result<HandlePtr> handle) {
     if (!handle) {
-        answer_start(synthfs::fault_of(handle.error()));
+        fail_start(synthfs::fault_of(handle.error()));
         return;
     }
     const auto weak = weak_from_this();
@@ -428,10 +427,19 @@ void Vm::resume_after_start() {
     started_ns_ = clock_ns(CLOCK_MONOTONIC);
     ended_ns_ = 0;
     control("resume", [weak = weak_from_this()](Checked<> outcome) {
-        if (auto self = weak.lock()) {
-            self->answer_start(std::move(outcome));
+        auto self = weak.lock();
+        if (self && outcome) {
+            self->answer_start(synthfs::success());
+        } else if (self) {
+            self->fail_start(outcome.error());
         }
     });
+}
+
+void Vm::fail_start(Fault fault) {
+    drop_process();
+    console_->end();
+    answer_start(std::move(fault));
 }
 
 void Vm::answer_start(Checked<> outcome) {

@@ -91,6 +91,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
     void resume_after_start();
     void answer_start(synthfs::Checked<> outcome);
+    void fail_start(synthfs::Fault fault);
     void process_event(std::string_view line);
     void read_instructions(std::function<void()> then);
     void report_live_error(const synthfs::Command& event);

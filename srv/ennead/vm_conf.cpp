@@ -6,6 +6,8 @@
 
 #include <array>
 #include <climits>
+#include <limits>
+#include <utility>
 
 namespace ennead::srv {
 namespace {
@@ -20,6 +22,8 @@ Fault at(Fault fault, const Command& line, std::size_t word) {
     fault.column = line.words[word].column;
     return fault;
 }
+
+constexpr std::size_t kMaxCommandLine = 2047;  // COMMAND_LINE_SIZE of Linux on x86, less the zero
 
 // Each check gives the value as it is kept and printed.
 using Check = Checked<std::string> (*)(const Command& line);
@@ -163,7 +167,13 @@ Checked<> Settings::apply(const std::vector<Command>& lines) {
         }
         next[key->name] = value.value();
     }
-    values_ = std::move(next);
+    std::swap(values_, next);
+    // With the longest number, so that what is accepted can also be started.
+    if (command_line(std::numeric_limits<unsigned>::max()).size() > kMaxCommandLine) {
+        std::swap(values_, next);
+        return make_fault(EINVAL, "the kernel's command line would be longer than %zu bytes",
+                          kMaxCommandLine);
+    }
     return synthfs::success();
 }
 
