@@ -196,10 +196,7 @@ void Machine::exchange_bytes() {
         return pc_->com1.listening() ? pc_->com1.receive(bytes) : 0;
     };
     feed(console_in_, [&](std::span<const u8> bytes) {
-        // Linux drops what comes between the start of its driver and the registration of the
-        // console; once it prints there, it also listens.
-        return virtio_speaks_ && pc_->console.driver_ready() ? pc_->console.input(bytes)
-                                                             : to_com1(bytes);
+        return pc_->console.listening() ? pc_->console.input(bytes) : to_com1(bytes);
     });
     feed(com_in_[0], to_com1);
     feed(com_in_[1], [this](std::span<const u8> bytes) {

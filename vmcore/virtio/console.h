@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The virtio console with one port (virtio 1.2 §5.3).
+// The virtio console with one port, which a multiport driver opens before it listens (virtio 1.2
+// §5.3).
 #pragma once
 
 #include <array>
@@ -26,41 +27,82 @@ class VirtioConsole : public VirtioDevice {
 
     // Queues bytes for the guest, in one piece with nothing between them, and gives how many were
     // taken (0 if the queue is full). They wait for a driver if there is none yet, also across
-    // resets.
+    // resets, and for a multiport driver to open the port.
     std::size_t input(std::span<const u8> bytes);
     [[nodiscard]] std::size_t input_room() const { return kInputLimit - input_.size(); }
     // Drops what the guest has not taken.
     void clear_input() { input_.clear(); }
     // Whether a driver has taken the port over.
     [[nodiscard]] bool driver_ready() const { return receive_ != nullptr && !receive_->stopped(); }
+    // Whether input given now is kept by the guest. Linux throws away what comes before its console
+    // is set up. A multiport driver then opens the port; of another one it is known only that it
+    // listens once it prints.
+    [[nodiscard]] bool listening() const {
+        return driver_ready() && (multiport_ ? guest_open_ : transmitted_);
+    }
     // The size of the terminal, in characters; the driver is told.
     void resize(u16 columns, u16 rows);
 
     [[nodiscard]] const char* name() const override { return "virtio-console"; }
     [[nodiscard]] u16 id() const override { return 3; }
-    [[nodiscard]] u64 features() const override { return kFeatureSize | kFeatureEmergencyWrite; }
+    [[nodiscard]] u64 features() const override {
+        return kFeatureSize | kFeatureMultiport | kFeatureEmergencyWrite;
+    }
     [[nodiscard]] std::span<const u16> queue_sizes() const override { return kQueueSizes; }
     [[nodiscard]] std::span<const u8> config() const override { return config_; }
     void config_write(u64 offset, unsigned size, u32 value) override;
     void activated(u64 features, std::span<Queue* const> queues) override;
     void queue_notified(unsigned n) override;
-    void reset() override { receive_ = transmit_ = nullptr; }
+    void reset() override;
 
   private:
     static constexpr u64 kFeatureSize = 1u << 0;
+    static constexpr u64 kFeatureMultiport = 1u << 1;
     static constexpr u64 kFeatureEmergencyWrite = 1u << 2;
-    static constexpr u16 kQueueSizes[] = {128, 128};  // receiveq and transmitq of port 0
+    // receiveq and transmitq of port 0, control receiveq and control transmitq. Linux fills a
+    // receive queue with a page for each entry.
+    static constexpr u16 kQueueSizes[] = {128, 128, 32, 32};
+
+    // §5.3.6.2, the event of a control message.
+    enum class Event : u16 {
+        device_ready = 0,
+        port_add = 1,
+        port_ready = 3,
+        console_port = 4,
+        resize = 5,
+        port_open = 6,
+    };
+    struct Control {
+        u32 port;
+        u16 event;
+        u16 value;
+    };
 
     void deliver();
     void transmit();
+    void tell(Event event);
+    void deliver_control();
+    void receive_control();
+    void control(const Control& message);
 
     Output output_;
     std::deque<u8> input_;
-    // cols, rows, max_nr_ports (1: no MULTIPORT), emerg_wr; 80 × 24 until told otherwise.
+    // cols, rows, max_nr_ports, emerg_wr; 80 × 24 until told otherwise.
     std::array<u8, 12> config_{80, 0, 24, 0, 1, 0, 0, 0, 0, 0, 0, 0};
     Queue* receive_ = nullptr;
     Queue* transmit_ = nullptr;
+    // Null also if the driver has enabled them but not negotiated MULTIPORT.
+    Queue* control_receive_ = nullptr;
+    Queue* control_transmit_ = nullptr;
     Chain chain_;
+
+    bool multiport_ = false;    // negotiated
+    bool transmitted_ = false;  // the driver has sent a byte
+    bool port_added_ = false;   // the driver was told of port 0, or knows it
+    bool port_ready_ = false;
+    bool guest_open_ = false;
+    // What the driver is still to be told; each event at most once, so no driver can make it grow.
+    std::deque<Event> untold_;
 };
 
 }  // namespace ennead::vmcore

@@ -2,7 +2,9 @@
 // Drivers that write anything anywhere: the devices survive, in bounded time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <random>
 
 #include "tests/vmcore/virtio/virtio_driver.h"
@@ -16,7 +18,8 @@ namespace {
 // Everything follows from the seed, so a failure can be had again on any machine.
 class HostileDriver {
   public:
-    HostileDriver(VirtioBench& bench, u32 seed) : bench_(bench), random_(seed) {}
+    HostileDriver(VirtioBench& bench, u32 seed, u16 queues = 2)
+        : bench_(bench), random_(seed), queues_(queues) {}
 
     void step() {
         switch (below(16)) {
@@ -68,25 +71,34 @@ class HostileDriver {
     // A driver that gets as far as DRIVER_OK, since without it nothing behind is reached.
     void set_up() {
         bench_.map();
-        bench_.negotiate(kVirtioFVersion1 | (below(2) ? kVirtioFEventIdx : 0) |
+        const u64 own = below(2) ? bench_.device_features() & 0xff'ffff : 0;
+        bench_.negotiate(own | kVirtioFVersion1 | (below(2) ? kVirtioFEventIdx : 0) |
                          (below(4) ? kVirtioFIndirectDesc : 0));
-        for (u16 n = 0; n < 2; ++n) {
-            size_ = static_cast<u16>(1u << below(8));
+        size_ = static_cast<u16>(1u << below(8));
+        for (u16 n = 0; n < queues_; ++n) {
+            // What a queue cannot have breaks the device; at times that, too.
+            bench_.set_common(22, 2, n);
+            const u16 most = static_cast<u16>(bench_.common(24, 2));
+            if (most != 0 && most < size_ && below(16) != 0) {
+                size_ = most;
+            }
+        }
+        for (u16 n = 0; n < queues_; ++n) {
             bench_.make_queue(n, size_);
         }
         bench_.driver_ok();
-        index_[0] = index_[1] = 0;
+        std::fill(std::begin(index_), std::end(index_), u16{0});
     }
 
     void scribble() {
-        const u64 at = VirtioBench::kRings + below(2 * VirtioBench::kRingStride);
+        const u64 at = VirtioBench::kRings + below(queues_ * VirtioBench::kRingStride);
         const u64 value = wide();
         std::memcpy(bench_.ram->base() + at, &value, sizeof value);
     }
 
     // A chain that is plausible in most of its fields.
     void offer() {
-        const u16 n = static_cast<u16>(below(2));
+        const u16 n = static_cast<u16>(below(queues_));
         DriverRing ring(*bench_.ram, VirtioBench::kRings + VirtioBench::kRingStride * n, size_);
         const u16 length = static_cast<u16>(1 + below(4));
         const bool writable = below(2) != 0;
@@ -99,6 +111,9 @@ class HostileDriver {
             }
             const u64 address = below(32) == 0 ? wide() : below(0x120000);
             const u32 bytes = below(32) == 0 ? random_() : 16 * below(300);
+            if (i == 0 && n == 3 && address < 0x40000 && below(4) != 0) {
+                write_control(address);
+            }
             ring.describe(static_cast<u16>(i % size_), address, bytes, flags,
                           below(32) == 0 ? static_cast<u16>(random_()) : static_cast<u16>(i + 1));
         }
@@ -109,16 +124,27 @@ class HostileDriver {
         bench_.notify(n);
     }
 
+    // A console's control message that a driver may send, or nearly so.
+    void write_control(u64 address) {
+        const u16 message[] = {static_cast<u16>(below(16) == 0), 0, static_cast<u16>(below(8)),
+                               static_cast<u16>(below(8) != 0)};
+        std::memcpy(bench_.ram->base() + address, message, sizeof message);
+    }
+
+    static constexpr u16 kMostQueues = 4;
+
     VirtioBench& bench_;
     std::mt19937 random_;
+    const u16 queues_;
     u16 size_ = 8;
-    u16 index_[2] = {0, 0};
+    u16 index_[kMostQueues] = {};
 };
 
 constexpr u32 kSeeds = 12;
 constexpr int kSteps = 1500;
 
 TEST(HostileDriver, console_survives) {
+    bool opened = false;
     for (u32 seed = 0; seed < kSeeds; ++seed) {
         SCOPED_TRACE(seed);
         u64 printed = 0;
@@ -128,15 +154,17 @@ TEST(HostileDriver, console_survives) {
             }
         });
         VirtioBench bench(console);
-        HostileDriver driver(bench, seed);
+        HostileDriver driver(bench, seed, 4);
         const std::array<u8, 100> typed{};
         for (int i = 0; i < kSteps; ++i) {
             driver.step();
             console.input(typed);
             console.resize(static_cast<u16>(i), 24);
+            opened = opened || console.listening();
         }
         EXPECT_LT(bench.lines.size(), 100u);
     }
+    EXPECT_TRUE(opened) << "the drivers never got far";
 }
 
 TEST(HostileDriver, rng_survives) {
