@@ -12,8 +12,8 @@ set -eu
 kernel=$1
 base=$2
 if ! command -v qemu-system-i386 >/dev/null; then
-    echo "SKIP guest_test: qemu-system-i386 is not installed"
-    exit 0
+    echo "qemu-system-i386, the other machine to boot this guest on, is not installed"
+    exit 77
 fi
 
 work=$(mktemp -d)

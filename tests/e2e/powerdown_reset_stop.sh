@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The power button, the reset button and the plug of a machine.
+. "$(dirname "$0")/lib.sh"
+mount_tree
+
+banners() { grep -ac 'Linux version' "$mnt/$n/log"; }
+prompts() { grep -aoF "$(prompt $n)" "$mnt/$n/log" | grep -c .; }
+booted_again() { [ "$(banners)" = $((boots + 1)) ] && [ "$(prompts)" -gt "$had" ]; }
+
+n=$(new_vm)
+for verb in pause resume reset stop powerdown nmi kill; do
+    refused EBUSY "$mnt/$n/ctl" $verb
+done
+background cat "$mnt/$n/events" >"$work/events"
+start_vm $n
+refused EBUSY "$mnt/$n/ctl" start
+
+# The reset button: everything in the guest begins anew, what it had written remains.
+guest $n 'echo kept >/kept; echo lost >/tmp/lost; sync'
+for from in running paused; do
+    [ $from = running ] || echo pause >"$mnt/$n/ctl"
+    boots=$(banners) had=$(prompts)
+    echo reset >"$mnt/$n/ctl"
+    same "$(state $n)" $from "state after reset"
+    [ $from = running ] || echo resume >"$mnt/$n/ctl"
+    in_time $patience "second boot after reset from $from" booted_again
+done
+same "$(guest $n 'cat /kept')" kept "a file written before the reset"
+lacks "a file in memory outlives the reset" guest_ $LINENO $n 'test -e /tmp/lost'
+
+# The guest resets itself.
+boots=$(banners) had=$(prompts)
+echo reboot >"$mnt/$n/cons"
+in_time $patience "boot after reboot typed in the guest" booted_again
+lacks "wait ends while the machine runs" timeout 0.5 cat "$mnt/$n/wait"
+
+# The power button: the guest switches itself off.
+echo powerdown >"$mnt/$n/ctl"
+same "$(ended $n)" "poweroff 0" "end by the power button"
+same "$(cut -d ' ' -f 1-3 "$mnt/$n/status")" "stopped poweroff 0" "status"
+refused EBUSY "$mnt/$n/ctl" powerdown
+refused EPIPE "$mnt/$n/cons" "anybody there?"
+await "$work/events" "$n state stopped poweroff"
+
+# The plug: off at once, whatever the guest does, and also while paused.
+start_vm $n
+echo stop >"$mnt/$n/ctl"
+same "$(ended $n)" "stop 0" "end by stop"
+same "$(state $n)" stopped "state after stop"
+start_vm $n
+echo pause >"$mnt/$n/ctl"
+echo stop >"$mnt/$n/ctl"
+same "$(ended $n)" "stop 0" "end by stop while paused"
+
+# A crash of the guest is told, with everything left to look at.
+echo 'append panic=-1' >"$mnt/$n/conf"
+start_vm $n
+boots=$(banners) had=$(prompts)
+echo 'echo c >/proc/sysrq-trigger' >"$mnt/$n/cons"
+in_time $patience "boot after a panic" booted_again
