@@ -24,6 +24,14 @@ namespace {
 constexpr char kLeave = 0x1d;  // Ctrl-]
 
 volatile std::sig_atomic_t size_changed = 1;
+volatile std::sig_atomic_t asked_to_end = 0;
+
+// Not restarted: poll comes back and the flags are looked at.
+void handle(int number, void (*handler)(int)) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    sigaction(number, &action, nullptr);
+}
 
 // The terminal as it was, given back at the end of the scope.
 class RawTerminal {
@@ -75,6 +83,9 @@ class Attachment {
 
     int run() {
         while (true) {
+            if (asked_to_end) {
+                return 128 + asked_to_end;
+            }
             if (terminal_ && size_changed) {
                 size_changed = 0;
                 tell_size();
@@ -193,9 +204,11 @@ int attach_command(int argc, char** argv) {
         std::fprintf(stderr, "ennead: %s/cons: %s\n", vm.c_str(), std::strerror(errno));
         return 1;
     }
-    struct sigaction action {};
-    action.sa_handler = [](int) { size_changed = 1; };
-    sigaction(SIGWINCH, &action, nullptr);
+    handle(SIGWINCH, [](int) { size_changed = 1; });
+    // The terminal is given back before the end.
+    for (int number : {SIGTERM, SIGHUP, SIGINT}) {
+        handle(number, [](int which) { asked_to_end = which; });
+    }
     const RawTerminal raw;
     return Attachment(output, input, vm + "/consctl").run();
 }
