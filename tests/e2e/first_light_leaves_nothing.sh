@@ -78,12 +78,12 @@ def until(text, seconds=60):
 until(b"vm1:~# ")
 assert termios.tcgetattr(slave)[3] & (termios.ECHO | termios.ICANON | termios.ISIG) == 0, "the terminal is not raw"
 os.write(master, b"echo sum=$((40+2))\r")
-until(b"sum=42\r\n")
+until(b"sum=42\r")
 os.write(master, b"stty size\r")
-until(b"37 113\r\n")
+until(b"37 113\r")
 fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
 os.write(master, b"sleep 1; stty size\r")
-until(b"40 120\r\n")
+until(b"40 120\r")
 # Ctrl-C goes to the guest, not to us.
 os.write(master, b"sleep 1000; echo slept=$((1+1))\r")
 until(b"slept=$((1+1))")
@@ -91,7 +91,7 @@ time.sleep(0.3)
 os.write(master, b"\x03")
 until(b"# ")
 os.write(master, b"echo status=$?\r")
-until(b"status=130\r\n")
+until(b"status=130\r")
 if how == "leave":
     os.write(master, b"\x1d")
 elif how == "poweroff":
