@@ -6,7 +6,8 @@ PREFIX   ?= /usr/local
 BUILD    ?= build
 CXX      ?= g++
 OPTIMISE ?= -O2
-CXXFLAGS ?= $(OPTIMISE) -g
+# Line tables only: a third less to compile than -g. For a debugger: make CXXFLAGS='-Og -g' BUILD=build/debug
+CXXFLAGS ?= $(OPTIMISE) -g1
 SANITIZE ?=
 
 FLAGS := -std=c++20 -Wall -Wextra -pthread -I. -I$(BUILD) -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
@@ -71,11 +72,23 @@ $(BUILD)/ennead-vm: $(call objects,$(VM_SOURCES)) $(call library,p9) $(call libr
 $(BUILD)/obj/%.o: %.cpp
 	@mkdir -p $(@D)
 	@echo "  CXX   $<"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) $(EXTRA) $(EXTRA_FUSE) -MMD -MP -c -o $@ $<
+	@$(CXX) $(FLAGS) $(CXXFLAGS) $(EXTRA_FUSE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/synthfs/fuse/%.o $(BUILD)/obj/tests/synthfs/%.o: EXTRA_FUSE := $(FUSE_FLAGS)
-# Tests are compiled more often than they run; unoptimised that takes half the time (3.6 s against 6.5 s a file).
-$(BUILD)/obj/tests/%.o: EXTRA := -O0 -g1 -DENNEAD_TEST_DATA='"$(CURDIR)/tests"'
+# Tests are compiled more often than they run: unoptimised, and with GoogleTest compiled beforehand, that takes
+# less than half the time.
+TEST_FLAGS = $(FLAGS) $(CXXFLAGS) -O0 -g1 -DENNEAD_TEST_DATA='"$(CURDIR)/tests"'
+TEST_PCH := $(BUILD)/obj/tests/pch.h
+
+$(TEST_PCH).gch:
+	@mkdir -p $(@D)
+	@echo '#include <gtest/gtest.h>' > $(TEST_PCH)
+	@$(CXX) $(TEST_FLAGS) -x c++-header -o $@ $(TEST_PCH)
+
+$(BUILD)/obj/tests/%.o: tests/%.cpp $(TEST_PCH).gch
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	@$(CXX) $(TEST_FLAGS) -include $(TEST_PCH) $(EXTRA_FUSE) -MMD -MP -c -o $@ $<
 
 # ACPI's DSDT, compiled from source into a C array.
 $(BUILD)/gen/dsdt.hex: vmcore/machine/dsdt.asl
