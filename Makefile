@@ -75,8 +75,8 @@ $(BUILD)/obj/%.o: %.cpp
 	@$(CXX) $(FLAGS) $(CXXFLAGS) $(EXTRA_FUSE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/obj/synthfs/fuse/%.o $(BUILD)/obj/tests/synthfs/%.o: EXTRA_FUSE := $(FUSE_FLAGS)
-# Tests are compiled more often than they run: unoptimised, and with GoogleTest compiled beforehand, that takes
-# less than half the time.
+# Tests are compiled more often than they run: unoptimised, and with GoogleTest compiled beforehand, that is much
+# quicker (2.2 s against 6.5 s for one file).
 TEST_FLAGS = $(FLAGS) $(CXXFLAGS) -O0 -g1 -DENNEAD_TEST_DATA='"$(CURDIR)/tests"'
 TEST_PCH := $(BUILD)/obj/tests/pch.h
 
