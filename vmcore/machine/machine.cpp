@@ -81,6 +81,10 @@ void Machine::power_cycle() {
     // Whatever still answers the old PC's 9P requests must not reach the new one's.
     hooks_.p9_reset();
     request_ = MachineRequest::none;
+    for (Input* input : {&console_in_, &com_in_[0], &com_in_[1]}) {
+        *input = {};
+    }
+    hooks_.input_room();
     ram_->clear();
     clock_.restart();
     if (auto built = build(); !built) {

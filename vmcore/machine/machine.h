@@ -86,7 +86,7 @@ class Machine {
     void request_exit();
 
   private:
-    // Bytes on their way to the guest; survive a power cycle.
+    // Bytes on their way to the guest; lost when the power is, as on a serial line.
     struct Input {
         std::vector<u8> bytes;
         bool was_full = false;
