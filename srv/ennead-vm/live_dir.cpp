@@ -355,7 +355,7 @@ synthfs::NodePtr LiveDir::make_mem() {
                 }
                 const std::size_t n = std::min<std::uint64_t>(data.size(), ram.size() - offset);
                 std::memcpy(ram.base() + offset, data.data(), n);
-                v.machine().engine().memory_written(vmcore::PhysAddr{offset}, n);
+                v.machine().ram().written(vmcore::PhysAddr{offset}, n);
                 return n;
             },
             [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });

@@ -20,10 +20,9 @@ class Engine {
     // Runs on the vCPU thread until there is a reason to leave. At least one reason is set. The state is
     // precise on return: eip stands at the next instruction.
     virtual ExitReasons run(u64 budget_instructions) = 0;
-    // Something outside changed what translations or caches were made from: everything (CR writes done through
-    // the register file, ROM protection), or guest memory at a physical range (device DMA, `mem` writes).
+    // Something outside changed what translations were made from: control registers written through the register
+    // file, ROM protection. (Changes of guest memory are told to GuestRam::written().)
     virtual void flush() = 0;
-    virtual void memory_written(PhysAddr address, u64 length) = 0;
 };
 
 // Where interrupts come from: the local APIC with the 8259 pair behind it. vCPU thread only.

@@ -80,13 +80,15 @@ inline constexpr u32 kRequestInterrupt = 1u << 0;  // INTR is asserted: ask the 
 inline constexpr u32 kRequestNmi = 1u << 1;
 inline constexpr u32 kRequestExit = 1u << 2;  // leave Engine::run soon; set by any thread
 
-// Belongs to the vCPU thread, but for `requests`, which any thread may set bits in.
+// Belongs to the vCPU thread, but for request(), which any thread may call.
 struct CpuState {
     std::array<u32, 8> gpr{};
     u32 eip = 0xfff0;
     u32 eflags = eflags::kFixed;
     std::array<Segment, kSegCount> seg{};
     std::atomic<u32> requests{0};
+    // The value of `instructions` at which emitted code looks up: 0 as soon as there is a request.
+    std::atomic<u64> stop_at{0};
 
     Segment ldtr, tr;
     DescriptorTable gdtr, idtr;
@@ -115,6 +117,12 @@ struct CpuState {
     [[nodiscard]] bool protected_mode() const { return (cr0 & cr0::kPe) != 0; }
     [[nodiscard]] bool v86() const { return (eflags & eflags::kVm) != 0; }
     [[nodiscard]] unsigned iopl() const { return (eflags & eflags::kIopl) >> 12; }
+
+    // Asks the CPU to look at `bits` soon. Any thread.
+    void request(u32 bits) {
+        requests.fetch_or(bits);
+        stop_at.store(0);
+    }
 
     // Everything as after RESET (SDM vol 3A, table 9-1), `requests` and `tsc_offset` excepted.
     void reset();

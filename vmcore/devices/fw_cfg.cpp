@@ -215,6 +215,7 @@ bool FwCfg::copy_out(u32 length, u64 address) {
     const std::size_t n = std::min<std::size_t>(from.size(), length);
     std::copy_n(from.begin(), n, to->begin());
     std::fill(to->begin() + static_cast<std::ptrdiff_t>(n), to->end(), u8{0});
+    ram_.written(*to);
     position_ += length;
     return true;
 }

@@ -119,7 +119,7 @@ void Machine::press_power_button() {
 
 void Machine::raise_nmi() {
     if (!pc_->rtc.nmi_masked()) {
-        pc_->state.requests.fetch_or(kRequestNmi, std::memory_order_relaxed);
+        pc_->state.request(kRequestNmi);
     }
 }
 
@@ -133,7 +133,7 @@ void Machine::console_break() {
 void Machine::request_exit() {
     const std::lock_guard lock(pc_mutex_);
     if (pc_) {
-        pc_->state.requests.fetch_or(kRequestExit, std::memory_order_relaxed);
+        pc_->state.request(kRequestExit);
     }
 }
 

@@ -73,7 +73,7 @@ Pc::Pc(PcWiring wiring)
       p9_pci(p9, wiring_.ram, pci_wiring(kP9Slot)),
       console_pci(console, wiring_.ram, pci_wiring(kConsoleSlot)),
       rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),
-      cpu(state, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
+      cpu(arena, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
                            .log = wiring_.log}),
       interpreter(cpu) {}
 // clang-format on
@@ -161,7 +161,7 @@ Result<> Pc::connect() {
 
 void Pc::request(u32 bit, bool on) {
     if (on) {
-        state.requests.fetch_or(bit, std::memory_order_relaxed);
+        state.request(bit);
     } else {
         state.requests.fetch_and(~bit, std::memory_order_relaxed);
     }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/cpu/interp/interp.h"
 #include "vmcore/devices/acpi_pm.h"
@@ -66,7 +67,8 @@ class Pc final : private InterruptSource {
     Bus ports, mmio;
     PhysicalMemory memory;
     TimerQueue timers;
-    CpuState state;
+    CpuArena arena;
+    CpuState& state = arena.state();
 
     Pic8259 pic;
     LocalApic apic;

@@ -18,6 +18,7 @@ u64 PhysicalMemory::read(PhysAddr address, unsigned size) {
 void PhysicalMemory::write(PhysAddr address, unsigned size, u64 value) {
     if (u8* page = writable_page(address)) {
         std::memcpy(page + (raw(address) & kPageMask), &value, size);
+        ram_.written(address, size);
     } else if (readable_page(address) == nullptr) {
         mmio_.write(raw(address), size, value);
     }

@@ -31,6 +31,11 @@ class PhysicalMemory {
         return is_memory(page) && !(rom_protected_ && is_rom(page)) ? ram_.base() + page : nullptr;
     }
 
+    // Whether an engine has made something from the page's bytes: writes to it must be told to ram().written().
+    [[nodiscard]] bool holds_code(PhysAddr address) const {
+        return is_memory(raw(address)) && ram_.code().page_marked(address);
+    }
+
     // Any address, `size` 1, 2, 4 or 8, not crossing a page.
     [[nodiscard]] u64 read(PhysAddr address, unsigned size);
     void write(PhysAddr address, unsigned size, u64 value);

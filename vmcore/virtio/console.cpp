@@ -102,7 +102,7 @@ void VirtioConsole::deliver() {
             input_.erase(input_.begin(), end);
             written += static_cast<u32>(n);
         }
-        receive_->push(chain_.head, written);
+        receive_->push(chain_, written);
     }
     receive_->signal();
 }
@@ -117,7 +117,7 @@ void VirtioConsole::transmit() {
         for (const auto& part : chain_.readable) {
             output_(part);
         }
-        transmit_->push(chain_.head, 0);
+        transmit_->push(chain_, 0);
     }
     transmit_->signal();
 }
@@ -151,7 +151,7 @@ void VirtioConsole::deliver_control() {
             return;
         }
         chain_.scatter(std::span(message).first(length));
-        control_receive_->push(chain_.head, static_cast<u32>(length));
+        control_receive_->push(chain_, static_cast<u32>(length));
         untold_.pop_front();
     }
     control_receive_->signal();
@@ -175,7 +175,7 @@ void VirtioConsole::receive_control() {
             have += n;
         }
         // The answers use chain_ again.
-        control_transmit_->push(chain_.head, 0);
+        control_transmit_->push(chain_, 0);
         control(message);
     }
     control_transmit_->signal();

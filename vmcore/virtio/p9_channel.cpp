@@ -53,7 +53,7 @@ void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
         return;
     }
     chain.scatter(reply);
-    queue_->push(chain.head, static_cast<u32>(reply.size()));
+    queue_->push(chain, static_cast<u32>(reply.size()));
     queue_->signal();
 }
 

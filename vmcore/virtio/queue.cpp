@@ -214,18 +214,26 @@ const char* Queue::add_buffer(const Descriptor& descriptor, unsigned count, Chai
     return nullptr;
 }
 
-void Queue::push(u16 head, u32 written) {
+void Queue::push(const Chain& chain, u32 written) {
+    u64 left = written;
+    for (const std::span<u8> part : chain.writable) {
+        const u64 n = std::min<u64>(left, part.size());
+        ram_.written(part.first(n));
+        left -= n;
+    }
     if (stopped_) {
         return;
     }
     assert(in_flight_ != 0);
     --in_flight_;
-    const u32 element[2] = {head, written};
-    std::memcpy(used_ + kRingStart + kUsedElementSize * (next_used_ & (size_ - 1u)), element,
-                sizeof element);
+    const u32 element[2] = {chain.head, written};
+    u8* const place = used_ + kRingStart + kUsedElementSize * (next_used_ & (size_ - 1u));
+    std::memcpy(place, element, sizeof element);
+    ram_.written({place, sizeof element});
     ++next_used_;
     // §2.7.14: the element must be seen before the index that announces it.
     shared(used_ + kRingIndex).store(next_used_, std::memory_order_release);
+    ram_.written({used_ + kRingIndex, sizeof next_used_});
 }
 
 void Queue::signal() {

@@ -69,9 +69,9 @@ class Queue {
     // Takes the next available chain; false if there is none or the queue has stopped. When there
     // is none the driver is asked to notify again.
     [[nodiscard]] bool pop(Chain& chain);
-    // Gives a chain back with `written` bytes in its writable part. signal() must follow, once for
-    // a batch.
-    void push(u16 head, u32 written);
+    // Gives a chain back with `written` bytes in its writable part, and tells GuestRam of them. signal() must
+    // follow, once for a batch.
+    void push(const Chain& chain, u32 written);
     // Interrupts the driver if it wants that for what was pushed since the last call.
     void signal();
 

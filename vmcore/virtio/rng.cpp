@@ -53,7 +53,7 @@ void VirtioRng::queue_notified(unsigned /*n*/) {
                 break;
             }
         }
-        queue_->push(chain_.head, filled);
+        queue_->push(chain_, filled);
     }
     queue_->signal();
 }

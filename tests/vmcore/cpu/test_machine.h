@@ -98,7 +98,7 @@ class TestMachine {
     explicit TestMachine(Mode mode = Mode::flat32)
         : ram(std::move(GuestRam::create(kRamSize)).value()),
           memory(*ram, mmio),
-          cpu(state, CpuWiring{memory, ports, interrupts, clock, Log()}),
+          cpu(arena, CpuWiring{memory, ports, interrupts, clock, Log()}),
           engine(cpu) {
         reset(mode);
     }
@@ -202,7 +202,8 @@ class TestMachine {
     PhysicalMemory memory;
     StubInterrupts interrupts;
     ManualClock clock;
-    CpuState state;
+    CpuArena arena;
+    CpuState& state = arena.state();
     Cpu cpu;
     Interpreter engine;
 

@@ -90,8 +90,9 @@ class X87Test : public ::testing::Test {
     PhysicalMemory physical{*ram, mmio};
     NoInterrupts interrupts;
     ManualClock clock;
-    CpuState state;
-    Cpu cpu{state, CpuWiring{physical, ports, interrupts, clock, Log()}};
+    CpuArena arena;
+    CpuState& state = arena.state();
+    Cpu cpu{arena, CpuWiring{physical, ports, interrupts, clock, Log()}};
 };
 
 // --- against the host ---

@@ -32,7 +32,7 @@ class EchoDevice : public VirtioDevice {
     void queue_notified(unsigned n) override {
         Chain chain;
         while (queues.at(n)->pop(chain)) {
-            queues[n]->push(chain.head, 0);
+            queues[n]->push(chain, 0);
             ++buffers;
         }
         queues[n]->signal();

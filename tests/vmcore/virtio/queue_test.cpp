@@ -33,6 +33,13 @@ class QueueTest : public ::testing::Test {
     std::string broken;
 };
 
+// A chain given back without a word about what it held.
+Chain only_head(u16 head) {
+    Chain chain;
+    chain.head = head;
+    return chain;
+}
+
 TEST_F(QueueTest, empty_ring_gives_nothing) {
     EXPECT_FALSE(start().pop(chain));
     EXPECT_EQ(broken, "");
@@ -61,7 +68,7 @@ TEST_F(QueueTest, chain_gives_readable_then_writable_buffers) {
     EXPECT_EQ(chain.scatter(bytes, 7), 3u);
     EXPECT_EQ(std::memcmp(ram->base() + kData + 0x303, "abc", 3), 0);
     EXPECT_EQ(chain.scatter(bytes, 10), 0u);
-    q.push(5, 8);
+    q.push(only_head(5), 8);
     q.signal();
     EXPECT_EQ(ring.used_index(), 1);
     EXPECT_EQ(ring.used(0), (std::pair<u32, u32>{5, 8}));
@@ -102,7 +109,7 @@ TEST_F(QueueTest, no_interrupt_flag_is_obeyed) {
     ring.set_available_flags(1);
     ring.offer(0);
     ASSERT_TRUE(q.pop(chain));
-    q.push(0, 0);
+    q.push(only_head(0), 0);
     q.signal();
     EXPECT_EQ(interrupts, 0);
     ring.set_available_flags(0);
@@ -118,7 +125,7 @@ TEST_F(QueueTest, used_event_decides_about_the_interrupt) {
     for (int i = 1; i <= 4; ++i) {
         ring.offer(0);
         ASSERT_TRUE(q.pop(chain));
-        q.push(0, 0);
+        q.push(only_head(0), 0);
         q.signal();
         EXPECT_EQ(interrupts, i >= 3 ? 1 : 0) << i;
     }
@@ -131,7 +138,7 @@ TEST_F(QueueTest, used_event_inside_a_batch_is_not_missed) {
     for (int i = 0; i < 4; ++i) {
         ring.offer(0);
         ASSERT_TRUE(q.pop(chain));
-        q.push(0, 0);
+        q.push(only_head(0), 0);
     }
     q.signal();
     EXPECT_EQ(interrupts, 1);
@@ -143,7 +150,7 @@ TEST_F(QueueTest, available_event_asks_for_the_next_notification) {
     for (u16 i = 1; i <= 20; ++i) {
         ring.offer(0);
         ASSERT_TRUE(q.pop(chain));
-        q.push(0, 0);
+        q.push(only_head(0), 0);
         EXPECT_FALSE(q.pop(chain));
         EXPECT_EQ(ring.available_event(), i);
     }
@@ -156,7 +163,7 @@ TEST_F(QueueTest, indices_wrap) {
         ring.set_used_event(static_cast<u16>(i));
         ring.offer(3);
         ASSERT_TRUE(q.pop(chain));
-        q.push(3, i);
+        q.push(only_head(3), i);
         q.signal();
     }
     EXPECT_EQ(interrupts, 70000);
@@ -171,7 +178,7 @@ TEST_F(QueueTest, stopped_queue_is_silent) {
     ring.offer(0);
     ASSERT_TRUE(q.pop(chain));
     q.stop();
-    q.push(0, 0);
+    q.push(only_head(0), 0);
     q.signal();
     ring.offer(0);
     EXPECT_FALSE(q.pop(chain));

@@ -7,8 +7,8 @@
 
 namespace ennead::vmcore {
 
-Cpu::Cpu(CpuState& cpu_state, CpuWiring wiring)
-    : state(cpu_state), mmu(cpu_state, wiring.memory), io(std::move(wiring)) {
+Cpu::Cpu(CpuArena& cpu_arena, CpuWiring wiring)
+    : arena(cpu_arena), state(arena.state()), mmu(arena, wiring.memory), io(std::move(wiring)) {
     mode_changed();
 }
 

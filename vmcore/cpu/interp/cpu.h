@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/decode/insn.h"
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/fault.h"
@@ -39,8 +40,10 @@ struct CpuWiring {
 // returns true.
 class Cpu {
   public:
-    Cpu(CpuState& state, CpuWiring wiring);
+    // The arena outlives the CPU.
+    Cpu(CpuArena& arena, CpuWiring wiring);
 
+    CpuArena& arena;
     CpuState& state;
     u32 next_eip = 0;
     Mmu mmu;

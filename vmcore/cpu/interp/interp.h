@@ -25,8 +25,6 @@ class Interpreter : public Engine {
 
     ExitReasons run(u64 budget_instructions) override;
     void flush() override;
-    // Nothing to do: what is kept of decoded code is compared with memory at each use.
-    void memory_written(PhysAddr, u64) override {}
 
   private:
     // A decoded instruction with its handler. Decoding depends on nothing but the bytes and the

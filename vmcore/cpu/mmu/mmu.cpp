@@ -2,16 +2,36 @@
 // Accesses that the translation tables do not answer, and when those tables are flushed.
 #include "vmcore/cpu/mmu/mmu.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace ennead::vmcore {
 namespace {
 
 // Never filled: what the views point at while every access has to come the slow way.
-const Tlb& empty_table() {
-    static const Tlb table;
+const FlatTable& empty_table() {
+    static u64* const entries = [] {
+        void* zeros = mmap(nullptr, CpuArena::kTableBytes, PROT_READ,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (zeros == MAP_FAILED) {
+            throw std::bad_alloc();
+        }
+        return static_cast<u64*>(zeros);
+    }();
+    static const FlatTable table(entries, 0);
     return table;
+}
+
+// Emitted code compares the low half of a fetch entry with the one it was made under; 0 must not be
+// among those.
+constexpr u64 kFetchTag = 1;
+
+FlatTable make_table(CpuArena& arena, bool user, Access access) {
+    return {arena.at<u64>(CpuArena::table_offset(user, static_cast<unsigned>(access))),
+            access == Access::fetch ? kFetchTag : 0};
 }
 
 // The state bits that translations depend on.
@@ -23,6 +43,15 @@ u32 left_in_page(LinearAddr address) {
 }
 
 }  // namespace
+
+Mmu::Mmu(CpuArena& arena, PhysicalMemory& memory)
+    : state_(arena.state()),
+      memory_(memory),
+      tables_{make_table(arena, false, Access::read), make_table(arena, false, Access::write),
+              make_table(arena, false, Access::fetch), make_table(arena, true, Access::read),
+              make_table(arena, true, Access::write), make_table(arena, true, Access::fetch)} {
+    select_views();
+}
 
 void Mmu::read_piece(const Piece& piece, u8* out, u32 size) {
     if (piece.host != nullptr) {
@@ -44,6 +73,7 @@ void Mmu::read_piece(const Piece& piece, u8* out, u32 size) {
 void Mmu::write_piece(const Piece& piece, const u8* bytes, u32 size) {
     if (piece.host != nullptr) {
         std::memcpy(piece.host, bytes, size);
+        memory_.ram().written({piece.host, size});
         return;
     }
     u64 address = raw(piece.address);
@@ -71,7 +101,7 @@ bool Mmu::locate(LinearAddr address, Access access, bool user, Piece& out, Guest
     } else if (!walk_pages(state_, memory_, address, access, user, WalkMode::access, translation,
                            fault)) {
         // SDM vol 3A §4.10.4.1: a page fault invalidates what is cached for the address.
-        for (Tlb& each : tables_) {
+        for (FlatTable& each : tables_) {
             each.drop(address);
         }
         ++generation_;
@@ -100,7 +130,7 @@ void Mmu::fill(LinearAddr address, const Translation& translation, Access access
     } else {
         table(Access::fetch, user).fill(address, readable, translation.global);
     }
-    if (access != Access::fetch && translation.writable) {
+    if (access != Access::fetch && translation.writable && !memory_.holds_code(translation.page)) {
         if (u8* writable = memory_.writable_page(translation.page)) {
             table(Access::write, user).fill(address, writable, translation.global);
         }
@@ -194,14 +224,14 @@ bool Mmu::fetch(LinearAddr address, u8* out, u32 size, GuestFault& fault) {
 }
 
 void Mmu::flush_local() {
-    for (Tlb& each : tables_) {
+    for (FlatTable& each : tables_) {
         each.flush_local();
     }
     ++generation_;
 }
 
 void Mmu::flush_all() {
-    for (Tlb& each : tables_) {
+    for (FlatTable& each : tables_) {
         each.flush_all();
     }
     large_regions_ = {};
@@ -211,7 +241,7 @@ void Mmu::flush_all() {
 void Mmu::invlpg(LinearAddr address) {
     const u32 region = raw(address) >> 22;
     const bool large = (large_regions_[region / 32] >> (region % 32) & 1) != 0;
-    for (Tlb& each : tables_) {
+    for (FlatTable& each : tables_) {
         if (large) {
             each.drop_4m(address);
         } else {
@@ -221,6 +251,12 @@ void Mmu::invlpg(LinearAddr address) {
     if (large) {
         large_regions_[region / 32] &= ~(1u << (region % 32));
     }
+    ++generation_;
+}
+
+void Mmu::forget_writable(const u8* host) {
+    table(Access::write, false).drop_host(host);
+    table(Access::write, true).drop_host(host);
     ++generation_;
 }
 

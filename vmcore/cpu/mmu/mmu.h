@@ -5,9 +5,10 @@
 #include <array>
 #include <optional>
 
+#include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/fault.h"
 #include "vmcore/cpu/mmu/page_walk.h"
-#include "vmcore/cpu/mmu/tlb.h"
+#include "vmcore/cpu/mmu/flat_table.h"
 #include "vmcore/cpu/state.h"
 #include "vmcore/mem/physical_memory.h"
 #include "vmcore/types.h"
@@ -18,9 +19,8 @@ namespace ennead::vmcore {
 // was changed (but for accessed bits of a page that did translate). vCPU thread only.
 class Mmu {
   public:
-    Mmu(CpuState& state, PhysicalMemory& memory) : state_(state), memory_(memory) {
-        select_views();
-    }
+    // The tables are the arena's.
+    Mmu(CpuArena& arena, PhysicalMemory& memory);
 
     // --- the fast way
     // ------------------------------------------------------------------------------------------
@@ -69,6 +69,8 @@ class Mmu {
     void flush_local();
     void flush_all();
     void invlpg(LinearAddr address);
+    // Writes to the page at `host` must from now on come the slow way: it holds code.
+    void forget_writable(const u8* host);
 
     // Takes over what the state now says: paging mode (a change flushes), privilege. `watched`:
     // every access has to come the slow way, because somebody looks at it there (data breakpoints,
@@ -99,21 +101,21 @@ class Mmu {
                                GuestFault& fault);
     void select_views();
 
-    Tlb& table(Access access, bool user) {
+    FlatTable& table(Access access, bool user) {
         return tables_[(user ? 3u : 0u) + static_cast<unsigned>(access)];
     }
 
     CpuState& state_;
     PhysicalMemory& memory_;
-    const Tlb* read_view_ = nullptr;
-    const Tlb* write_view_ = nullptr;
+    const FlatTable* read_view_ = nullptr;
+    const FlatTable* write_view_ = nullptr;
     bool user_ = false;
     bool watched_ = false;
     u32 generation_ = 1;
     // What the tables were filled under.
     u32 cr0_bits_ = 0, cr4_bits_ = 0;
     u64 efer_bits_ = 0;
-    std::array<Tlb, 6> tables_{};  // {supervisor, user} x Access
+    std::array<FlatTable, 6> tables_;  // {supervisor, user} x Access
     // Which 4 MiB regions have a piece of a large page in the tables: INVLPG drops all of such a
     // page.
     std::array<u32, 32> large_regions_{};

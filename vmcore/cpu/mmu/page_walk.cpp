@@ -43,7 +43,11 @@ bool set_bits(PhysicalMemory& memory, const Step<Entry>& step, Entry bits) {
     if (u8* page = memory.writable_page(step.where)) {
         auto* cell = reinterpret_cast<Entry*>(page + (raw(step.where) & kPageMask));
         Entry expected = step.value;
-        return std::atomic_ref<Entry>(*cell).compare_exchange_strong(expected, step.value | bits);
+        if (!std::atomic_ref<Entry>(*cell).compare_exchange_strong(expected, step.value | bits)) {
+            return false;
+        }
+        memory.ram().written(step.where, sizeof(Entry));
+        return true;
     }
     // In ROM or a device: the write goes where any other would.
     memory.write(step.where, sizeof(Entry), step.value | bits);

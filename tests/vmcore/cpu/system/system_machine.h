@@ -72,7 +72,7 @@ class SystemMachine : public ::testing::Test {
     SystemMachine()
         : ram_(GuestRam::create(u64{16} << 20).value()),
           memory_(*ram_, mmio_),
-          cpu_(std::make_unique<Cpu>(state_,
+          cpu_(std::make_unique<Cpu>(arena_,
                                      CpuWiring{memory_, ports_, interrupts_, clock_, Log{}})) {
         state_.reset();
         cpu_->mode_changed();
@@ -189,7 +189,8 @@ class SystemMachine : public ::testing::Test {
     PhysicalMemory memory_;
     StubInterrupts interrupts_;
     ManualClock clock_;
-    CpuState state_;
+    CpuArena arena_;
+    CpuState& state_ = arena_.state();
     std::unique_ptr<Cpu> cpu_;
 };
 
