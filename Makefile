@@ -13,9 +13,11 @@ SANITIZE ?=
 FLAGS := -std=c++20 -Wall -Wextra -pthread -I. -I$(BUILD) -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=314 \
          -DBOOST_ASIO_NO_DEPRECATED -DENNEAD_VERSION='"$(VERSION)"' $(SANITIZE)
 FUSE_FLAGS := -isystem /usr/include/fuse3
+# A program is linked only to those that it uses.
+LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
-PACKAGES := g++ fuse3 libfuse3-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
+PACKAGES := g++ fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 TEST_PACKAGES := libgtest-dev python3 procps
 
 # --- sources: every room is a library, every room's tests one program ---------------------------------------
@@ -63,11 +65,11 @@ $(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
 
 $(BUILD)/ennead: $(call objects,$(SERVER_SOURCES)) $(call library,p9) $(call library,synthfs)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -Wl,--as-needed
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/ennead-vm: $(call objects,$(VM_SOURCES)) $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -Wl,--as-needed
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ $(LIBRARIES)
 
 $(BUILD)/obj/%.o: %.cpp
 	@mkdir -p $(@D)
@@ -106,7 +108,7 @@ $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %
 $(UNIT_TESTS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lfuse3 -lgtest_main -lgtest
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lgtest_main -lgtest $(LIBRARIES)
 
 asan ubsan tsan: packages test-packages
 	@$(MAKE) $(PARALLEL) BUILD=$(BUILD)/$@ OPTIMISE=-O1 SANITIZE='$(SANITIZER_$@)' sanitized-tests

@@ -18,6 +18,7 @@ std::string StartMessage::encode() const {
     };
     line("vm", std::to_string(vm));
     line("mem", std::to_string(memory_bytes));
+    line("engine", engine);
     line("cmdline", command_line);
     line("kernel", std::to_string(kernel_fd));
     if (initrd_fd >= 0) {
@@ -43,6 +44,13 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
         const std::string& key = command.verb();
         if (key == "cmdline") {
             message.command_line = command.arg(0).text;
+            continue;
+        }
+        if (key == "engine") {
+            message.engine = command.arg(0).text;
+            if (message.engine != "jit" && message.engine != "interp") {
+                return make_fault(EINVAL, "start message: no engine %s", message.engine.c_str());
+            }
             continue;
         }
         const synthfs::Bounds bounds{.max = key == "mem" ? UINT64_MAX : INT_MAX};

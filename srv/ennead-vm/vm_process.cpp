@@ -73,6 +73,8 @@ VmProcess::~VmProcess() {
 Checked<> VmProcess::build(const StartMessage& message) {
     vmcore::MachineConfig config;
     config.memory_bytes = message.memory_bytes;
+    config.engine =
+        message.engine == "interp" ? vmcore::EngineKind::interp : vmcore::EngineKind::jit;
     config.command_line = message.command_line;
     auto kernel = read_image(message.kernel_fd);
     if (!kernel) {

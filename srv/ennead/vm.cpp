@@ -319,6 +319,7 @@ void Vm::start(CheckedReply<> reply) {
     StartMessage message;
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
+    message.engine = settings_.engine();
     message.command_line = settings_.command_line(number_);
     Fd socket;
     auto process = VmProcess::spawn(

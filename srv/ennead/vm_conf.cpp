@@ -55,8 +55,8 @@ Checked<std::string> check_cpus(const Command& line) {
 
 Checked<std::string> check_engine(const Command& line) {
     const std::string& name = line.arg(0).text;
-    if (name != "interp") {
-        return at(make_fault(name == "jit" ? EOPNOTSUPP : EINVAL, "engine is interp"), line, 1);
+    if (name != "jit" && name != "interp") {
+        return at(make_fault(EINVAL, "engine is jit or interp"), line, 1);
     }
     return name;
 }
@@ -134,7 +134,7 @@ Settings::Settings(const Installation& installation)
     : defaults_{
           {"mem", "128M"},
           {"cpus", "1"},
-          {"engine", "interp"},
+          {"engine", "jit"},
           {"boot", "direct"},
           {"kernel", installation.kernel},
           {"initrd", ""},

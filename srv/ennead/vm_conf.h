@@ -38,6 +38,7 @@ class Settings {
     [[nodiscard]] std::string text() const;
 
     [[nodiscard]] std::uint64_t memory_bytes() const;
+    [[nodiscard]] const std::string& engine() const { return value("engine"); }
     [[nodiscard]] const std::string& kernel() const { return value("kernel"); }
     [[nodiscard]] const std::string& initrd() const { return value("initrd"); }
     [[nodiscard]] const std::string& root() const { return value("root"); }

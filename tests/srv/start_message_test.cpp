@@ -10,6 +10,7 @@ namespace {
 StartMessage full() {
     StartMessage message;
     message.vm = 7;
+    message.engine = "interp";
     message.memory_bytes = 3ull << 30;
     message.command_line = "console=hvc0  'quoted' it's init=/init";
     message.kernel_fd = 5;

@@ -25,6 +25,8 @@ class Engine {
     virtual void flush() = 0;
 };
 
+enum class EngineKind { jit, interp };
+
 // Where interrupts come from: the local APIC with the 8259 pair behind it. vCPU thread only.
 class InterruptSource {
   public:

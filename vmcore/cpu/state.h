@@ -53,6 +53,9 @@ struct Segment {
     [[nodiscard]] bool big() const { return (attr & kBig) != 0; }
 };
 
+// Bits of CpuState::anywhere.
+inline constexpr u8 kReadAnywhere = 1u << 0, kWriteAnywhere = 1u << 1;
+
 struct DescriptorTable {
     u32 base = 0;
     u16 limit = 0xffff;
@@ -86,6 +89,8 @@ struct CpuState {
     u32 eip = 0xfff0;
     u32 eflags = eflags::kFixed;
     std::array<Segment, kSegCount> seg{};
+    // Derived from the segments by Cpu: what may be done at any offset without a check (bits below).
+    std::array<u8, kSegCount> anywhere{};
     std::atomic<u32> requests{0};
     // The value of `instructions` at which emitted code looks up: 0 as soon as there is a request.
     std::atomic<u64> stop_at{0};

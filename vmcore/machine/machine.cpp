@@ -43,6 +43,7 @@ Result<> Machine::build() {
         .ram = *ram_,
         .clock = clock_,
         .log = log_,
+        .engine = config_.engine,
         .mount_tag = config_.mount_tag,
         .p9 = {.submit = hooks_.p9_request, .reset = hooks_.p9_reset},
         .com_transmit = [this](unsigned port, u8 byte) { com_transmit(port, byte); },
@@ -94,7 +95,7 @@ void Machine::power_cycle() {
 }
 
 Engine& Machine::engine() {
-    return pc_->interpreter;
+    return *pc_->engine;
 }
 Cpu& Machine::cpu() {
     return pc_->cpu;

@@ -23,6 +23,7 @@ class Pc;
 
 struct MachineConfig {
     u64 memory_bytes = 0;
+    EngineKind engine = EngineKind::jit;
     std::vector<u8> kernel;
     std::vector<u8> initrd;  // empty: none
     std::string command_line;

@@ -4,10 +4,19 @@
 
 #include <utility>
 
+#include "vmcore/cpu/interp/interp.h"
+#include "vmcore/cpu/jit/jit.h"
 #include "vmcore/machine/acpi_tables.h"
 
 namespace ennead::vmcore {
 namespace {
+
+std::unique_ptr<Engine> make_engine(EngineKind kind, Cpu& cpu) {
+    if (kind == EngineKind::interp) {
+        return std::make_unique<Interpreter>(cpu);
+    }
+    return std::make_unique<Jit>(cpu);
+}
 
 // Slots of PCI bus 0.
 constexpr unsigned kP9Slot = 2, kConsoleSlot = 3, kRngSlot = 4;
@@ -75,7 +84,7 @@ Pc::Pc(PcWiring wiring)
       rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),
       cpu(arena, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
                            .log = wiring_.log}),
-      interpreter(cpu) {}
+      engine(make_engine(wiring_.engine, cpu)) {}
 // clang-format on
 
 PciDevice::Wiring Pc::pci_wiring(unsigned slot) {

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/interp/cpu.h"
-#include "vmcore/cpu/interp/interp.h"
 #include "vmcore/devices/acpi_pm.h"
 #include "vmcore/devices/apic.h"
 #include "vmcore/devices/debug_port.h"
@@ -37,6 +37,7 @@ struct PcWiring {
     GuestRam& ram;
     const Clock& clock;
     Log log;
+    EngineKind engine = EngineKind::jit;
     std::string mount_tag;
     P9Channel::Hooks p9;
     std::function<void(unsigned port, u8 byte)> com_transmit;
@@ -93,7 +94,7 @@ class Pc final : private InterruptSource {
     PciTransport p9_pci, console_pci, rng_pci;
 
     Cpu cpu;
-    Interpreter interpreter;
+    std::unique_ptr<Engine> engine;
 
   private:
     bool intr() override { return apic.has_interrupt(); }

@@ -19,8 +19,8 @@ class CodeWatcher {
     virtual void code_written(PhysAddr address, u64 length) = 0;
 };
 
-// Physical addresses 0 … size()-1. Pages cost nothing on the host until they are touched. The vCPU thread owns
-// the contents while the machine runs; devices reach RAM on that thread.
+// Physical addresses 0 … size()-1. Pages cost nothing on the host until they are touched. The vCPU
+// thread owns the contents while the machine runs; devices reach RAM on that thread.
 class GuestRam {
   public:
     // `size_bytes`: 1 MiB … 3 GiB (below the PCI hole at 3 GiB), a multiple of 4096.
@@ -36,8 +36,8 @@ class GuestRam {
     // The bytes at [address, address+length), or nothing if any of them lies outside of RAM.
     [[nodiscard]] std::optional<std::span<u8>> span(PhysAddr address, u64 length);
 
-    // To be called by whoever has written to RAM other than by way of the CPU's tables of translations:
-    // devices, files, page walks. The range lies inside RAM.
+    // To be called by whoever has written to RAM other than by way of the CPU's tables of
+    // translations: devices, files, page walks. The range lies inside RAM.
     void written(PhysAddr address, u64 length) {
         if (watcher_ != nullptr && length != 0 && code_.touches(address, length)) [[unlikely]] {
             watcher_->code_written(address, length);
@@ -47,8 +47,11 @@ class GuestRam {
         written(PhysAddr{static_cast<u64>(bytes.data() - base_)}, bytes.size());
     }
     [[nodiscard]] CodeMap& code() { return code_; }
-    // null: nobody.
     void watch_code(CodeWatcher* watcher) { watcher_ = watcher; }
+    // Does nothing if another watches by now.
+    void unwatch_code(const CodeWatcher* watcher) {
+        watcher_ = watcher_ == watcher ? nullptr : watcher_;
+    }
 
     // All zero again, with the host's pages given back.
     void clear();

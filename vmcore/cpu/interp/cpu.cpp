@@ -54,7 +54,19 @@ void Cpu::derive_segment_rights(unsigned index) {
             rights |= !code && (segment.attr & Segment::kWritable) != 0 ? kWriteAnywhere : 0;
         }
     }
-    segment_rights_[index] = rights;
+    state.anywhere[index] = rights;
+}
+
+void Cpu::derive_flat() {
+    const auto reaches = [this](Seg seg, u8 need) {
+        const auto index = static_cast<unsigned>(seg);
+        return state.seg[index].base == 0 && (state.anywhere[index] & need) == need;
+    };
+    constexpr u8 kBoth = kReadAnywhere | kWriteAnywhere;
+    flat_ = state.protected_mode() && !state.v86() && (state.cpl == 0 || state.cpl == 3) &&
+            !alignment_checked_ && !data_breakpoints_ && state.segment(Seg::cs).big() &&
+            state.segment(Seg::ss).big() && reaches(Seg::cs, kReadAnywhere) &&
+            reaches(Seg::ss, kBoth) && reaches(Seg::ds, kBoth) && reaches(Seg::es, kBoth);
 }
 
 bool Cpu::check_alignment(LinearAddr address, u32 size) {
@@ -111,6 +123,7 @@ void Cpu::mode_changed() {
     for (unsigned i = 0; i < kSegCount; ++i) {
         derive_segment_rights(i);
     }
+    derive_flat();
     mmu.mode_changed(alignment_checked_ || data_breakpoints_);
 }
 

@@ -149,7 +149,13 @@ class Cpu {
     // flags.
     void mode_changed();
     // The same for one segment register, after its hidden part changed.
-    void segment_changed(Seg seg) { derive_segment_rights(static_cast<unsigned>(seg)); }
+    void segment_changed(Seg seg) {
+        derive_segment_rights(static_cast<unsigned>(seg));
+        derive_flat();
+    }
+    // 32-bit protected mode at CPL 0 or 3, with CS, SS, DS and ES reaching from 0 to 4 GiB and no access watched
+    // (alignment checks, data breakpoints): a linear address is all that an access needs.
+    [[nodiscard]] bool flat() const { return flat_; }
     // Sets CPL and what hangs on it.
     void set_cpl(unsigned cpl) {
         state.cpl = static_cast<u8>(cpl);
@@ -158,13 +164,10 @@ class Cpu {
     [[nodiscard]] u64 tsc() const { return io.clock.now_ns() + state.tsc_offset; }
 
   private:
-    // What may be done with a segment without looking at its limit.
-    static constexpr u8 kReadAnywhere = 1u << 0, kWriteAnywhere = 1u << 1;
-
     [[nodiscard]] bool linear_for(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out) {
         const unsigned index = static_cast<unsigned>(seg);
         const u8 need = access == Access::write ? kWriteAnywhere : kReadAnywhere;
-        if ((segment_rights_[index] & need) != 0) [[likely]] {
+        if ((state.anywhere[index] & need) != 0) [[likely]] {
             out = LinearAddr{state.seg[index].base + offset};
             return true;
         }
@@ -172,6 +175,7 @@ class Cpu {
     }
     [[nodiscard]] bool check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out);
     void derive_segment_rights(unsigned index);
+    void derive_flat();
 
     // What the tables of translations do not know: page walks, devices, page ends; and everything
     // while alignment checks or data breakpoints are on.
@@ -187,7 +191,7 @@ class Cpu {
     }
 
     GuestFault fault_;
-    std::array<u8, kSegCount> segment_rights_{};
+    bool flat_ = false;
     bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
     bool data_breakpoints_ = false;   // DR7 arms at least one on data
     bool port_breakpoints_ = false;   // DR7 arms at least one on ports

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One flat table of translations: an entry for every linear page, quick to look up from emitted code
-// and quick to flush.
+// One flat table of translations: an entry for every linear page, quick to look up from emitted
+// code and quick to flush.
 #pragma once
 
 #include <vector>

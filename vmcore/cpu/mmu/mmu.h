@@ -69,6 +69,10 @@ class Mmu {
     void flush_local();
     void flush_all();
     void invlpg(LinearAddr address);
+    // What the fetch table holds for the page of `address` while it is translated to the page at `host`.
+    [[nodiscard]] u64 fetch_entry(LinearAddr address, const u8* host) const {
+        return tables_[static_cast<unsigned>(Access::fetch)].entry_for(address, host);
+    }
     // Writes to the page at `host` must from now on come the slow way: it holds code.
     void forget_writable(const u8* host);
 

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// What emitted code and the engine share beside CpuState, and which host register holds what.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <array>
+#include <cstddef>
+
+#include "vmcore/cpu/arena.h"
+#include "vmcore/cpu/state.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore::jit {
+
+// Lives at CpuArena::kEngine. vCPU thread only.
+struct JitContext {
+    void* engine = nullptr;
+    u64 native_stack = 0;                   // RSP of the C++ that entered emitted code
+    u64 return_stack = 0;                   // RSP of emitted code, while C++ runs
+    u64 r9 = 0, r10 = 0, r11 = 0, r14 = 0;  // while C++ runs
+    // The arithmetic flags as LAHF and SETO left them: bits 8…15 SF ZF AF PF CF, bit 0 OF.
+    u32 flags = 0;
+    // Masked interrupts, taken out of CpuState::requests while emitted code runs; STI looks here.
+    u32 held_requests = 0;
+    u64 site = 0;  // where an exit came from: the return address of the call that led to it
+    u32 link = 0;  // the number of the link to be made
+    u32 padding = 0;
+    alignas(
+        16) std::array<u8, 32> bounce{};  // stands in for memory that cannot be reached directly
+};
+inline constexpr u32 kContext = CpuArena::kEngine;
+
+// Why emitted code came back.
+enum class Exit : u32 {
+    miss,         // nothing known for eip
+    link,         // the link `JitContext::link` has no target yet
+    poll,         // at stop_at, before the instruction at eip
+    fault,        // the instruction around `site` faulted
+    changed,      // the instruction before `site` has changed code or mode
+    done,         // the state is complete as it is: the interpreter did the last instruction
+    undelivered,  // the same, but that instruction faulted
+};
+
+// --- registers ---
+// Guest EAX…EDI are in the host registers of the same number, but for ESP: R12, since RSP carries
+// the return stack. All are zero-extended.
+inline constexpr unsigned host_number(unsigned gpr) {
+    return gpr == kEsp ? 12 : gpr;
+}
+inline asmjit::x86::Gp guest(unsigned gpr) {
+    return asmjit::x86::gpd(host_number(gpr));
+}
+inline asmjit::x86::Gp guest64(unsigned gpr) {
+    return asmjit::x86::gpq(host_number(gpr));
+}
+
+// R15: CpuState. R8: CpuState::instructions. R13: distance from guest to host memory. R14: an
+// address; between blocks, the EIP that an indirect jump wants. R10: saved flags. R11: scratch,
+// also across the thunks. R9 is left for a stack page (and a window, later).
+namespace reg {
+inline const asmjit::x86::Gp state = asmjit::x86::r15;
+inline const asmjit::x86::Gp count = asmjit::x86::r8;
+inline const asmjit::x86::Gp delta = asmjit::x86::r13;
+inline const asmjit::x86::Gp address = asmjit::x86::r14d;
+inline const asmjit::x86::Gp flags = asmjit::x86::r10d;
+inline const asmjit::x86::Gp scratch = asmjit::x86::r11d;
+}  // namespace reg
+
+inline asmjit::x86::Mem state_field(std::size_t offset, u32 size) {
+    return asmjit::x86::Mem(reg::state, static_cast<i32>(offset), size);
+}
+inline asmjit::x86::Mem context_field(std::size_t offset, u32 size) {
+    return state_field(kContext + offset, size);
+}
+inline asmjit::x86::Mem gpr_field(unsigned gpr) {
+    return state_field(offsetof(CpuState, gpr) + 4 * gpr, 4);
+}
+
+}  // namespace ennead::vmcore::jit

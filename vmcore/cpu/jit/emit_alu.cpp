@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+// Arithmetic, logic, shifts, bits: most of it is the guest's own opcode on other registers.
+#include <cstddef>
+
+#include "vmcore/cpu/decode/tables.h"
+#include "vmcore/cpu/jit/effects.h"
+#include "vmcore/cpu/jit/emitter.h"
+#include "vmcore/cpu/jit/reencode.h"
+
+namespace ennead::vmcore::jit {
+
+using namespace asmjit::x86;
+using asmjit::Imm;
+
+namespace {
+
+// What an operation does with an operand in memory.
+enum class Use : u8 { none, read, write, modify };
+
+// For operations that mean on the host what they mean in the guest, whatever their operands.
+// `none`: it is not one of them.
+struct Generic {
+    bool is = false;
+    Use destination = Use::none;  // if the first operand is in memory
+};
+
+Generic generic(const Insn& insn) {
+    switch (insn.op) {
+        case Op::add:
+        case Op::or_:
+        case Op::adc:
+        case Op::sbb:
+        case Op::and_:
+        case Op::sub:
+        case Op::xor_:
+        case Op::not_:
+        case Op::neg:
+        case Op::rol:
+        case Op::ror:
+        case Op::rcl:
+        case Op::rcr:
+        case Op::shl:
+        case Op::shr:
+        case Op::sar:
+        case Op::shld:
+        case Op::shrd:
+        case Op::xadd:
+        case Op::cmpxchg:
+        case Op::cmpxchg8b:
+            return {true, Use::modify};
+        case Op::inc:
+        case Op::dec:
+        case Op::xchg:
+            return {insn.has_modrm, Use::modify};
+        case Op::bts:
+        case Op::btr:
+        case Op::btc:
+            return {!(insn.has_memory && insn.src != kNoRegister), Use::modify};
+        case Op::bt:
+            return {!(insn.has_memory && insn.src != kNoRegister), Use::read};
+        case Op::cmp:
+        case Op::test:
+        case Op::mul:
+        case Op::imul_acc:
+        case Op::imul_r_rm:
+        case Op::imul_r_rm_imm:
+        case Op::movzx:
+        case Op::movsx:
+        case Op::cmovcc:
+        case Op::bsf:
+        case Op::bsr:
+            return {true, Use::read};
+        case Op::mov:
+            return {insn.has_modrm, Use::write};
+        case Op::setcc:
+            return {true, Use::write};
+        case Op::cbw:
+        case Op::cwd:
+        case Op::lahf:
+        case Op::sahf:
+        case Op::clc:
+        case Op::stc:
+        case Op::cmc:
+            return {true, Use::none};
+        default:
+            return {};
+    }
+}
+
+AccessKind kind_of(Use use) {
+    switch (use) {
+        case Use::write:
+            return AccessKind::write;
+        case Use::modify:
+            return AccessKind::modify;
+        default:
+            return AccessKind::read;
+    }
+}
+
+// Whether the operand in memory is the first one.
+bool to_memory(const Insn& insn) {
+    return insn.dst == kNoRegister;
+}
+
+}  // namespace
+
+void BlockEmitter::emit_bytes(HostMemory memory) {
+    const Reencoded code(insn(), memory);
+    a_.embed(code.bytes().data(), code.bytes().size());
+}
+
+bool BlockEmitter::emit_generic() {
+    const Generic what = generic(insn());
+    if (!what.is) {
+        return emit_register_form();
+    }
+    const FlagEffects effects = flag_effects(insn());
+    const bool all_killed = (effects.kills & eflags::kArith) == eflags::kArith;
+    if (!insn().has_memory) {
+        if (!Reencoded(insn(), {}).possible()) {
+            return false;
+        }
+        if (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0)) {
+            need_flags();
+        }
+        emit_bytes({});
+    } else {
+        const Use use = to_memory(insn()) ? what.destination : Use::read;
+        const AccessKind kind = insn().op == Op::xchg ? AccessKind::modify : kind_of(use);
+        if (!segment_usable(kind)) {
+            return false;
+        }
+        const unsigned high = high_byte_in_reg(insn());
+        if (high == 0) {
+            operand_access(kind, [this](const Mem& at) {
+                emit_bytes({at.baseReg().id(), at.indexReg().id()});
+            });
+        } else {
+            // AH cannot be named beside the host's registers for addresses: AL takes its place for
+            // a moment.
+            Insn swapped = insn();
+            swapped.modrm = static_cast<u8>(swapped.modrm & ~(4u << 3));
+            operand_access(
+                kind,
+                [this, swapped, high](const Mem& at) {
+                    const u8 exchange[2] = {0x86, static_cast<u8>(0xc0 | high << 3 | (high - 4))};
+                    a_.embed(exchange, 2);
+                    const Reencoded code(swapped, {at.baseReg().id(), at.indexReg().id()});
+                    a_.embed(code.bytes().data(), code.bytes().size());
+                    a_.embed(exchange, 2);
+                },
+                false);
+        }
+    }
+    if (all_killed) {
+        flags_produced();
+    } else if (effects.writes && flags_.at != FlagsAt::host) {
+        // The rest is not wanted by anybody.
+        flags_ = {};
+    }
+    return true;
+}
+
+// Forms with a register in the opcode, whose bytes mean something else on the host.
+bool BlockEmitter::emit_register_form() {
+    const Insn& i = insn();
+    const bool wide = i.operand_size == 4;
+    switch (i.op) {
+        case Op::inc:
+        case Op::dec: {
+            if ((live_after_step() & eflags::kCf) != 0) {
+                need_flags();
+            }
+            const Gp reg = wide ? guest(i.dst) : guest(i.dst).r16();
+            if (i.op == Op::inc) {
+                a_.inc(reg);
+            } else {
+                a_.dec(reg);
+            }
+            flags_ = {};
+            return true;
+        }
+        case Op::xchg:
+            if (wide) {
+                a_.xchg(guest(i.dst), guest(kEax));
+            } else {
+                a_.xchg(guest(i.dst).r16(), ax);
+            }
+            return true;
+        case Op::bswap:
+            if (!wide) {
+                return false;
+            }
+            a_.bswap(guest(i.dst));
+            return true;
+        case Op::nop:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// The host's own division would raise a signal where the guest's raises #DE: what may do so is left
+// to the interpreter.
+bool BlockEmitter::emit_divide() {
+    const Insn& i = insn();
+    const bool is_signed = i.op == Op::idiv;
+    if ((i.op != Op::div && !is_signed) || i.width != 4) {
+        return false;
+    }
+    if (i.has_memory && !segment_usable(AccessKind::read)) {
+        return false;
+    }
+    save_flags();
+    const SavedFlags saved = flags_;
+    if (i.has_memory) {
+        operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
+    } else {
+        a_.mov(r11d, guest(i.rm()));
+    }
+    Label exceptional = a_.newLabel(), done = a_.newLabel();
+    if (is_signed) {
+        // Safe if EDX:EAX is a 32-bit value and the divisor neither 0 nor -1.
+        a_.lea(r13d, ptr(r11, 1));
+        a_.cmp(r13d, 1);
+        a_.jbe(exceptional);
+        a_.mov(r13d, eax);
+        a_.sar(r13d, 31);
+        a_.cmp(r13d, edx);
+        a_.jne(exceptional);
+        a_.idiv(r11d);
+    } else {
+        a_.cmp(edx, r11d);
+        a_.jae(exceptional);
+        a_.div(r11d);
+    }
+    a_.bind(done);
+    later([this, exceptional, done, saved] {
+        a_.bind(exceptional);
+        flags_ = saved;
+        emit_restore();
+        call_interpreter(record(false));
+        a_.jmp(done);
+    });
+    flags_produced();
+    producer_ = -1;
+    return true;
+}
+
+// BT and its kin with the bit's number in a register, which may point far away from the operand.
+bool BlockEmitter::emit_bit_string() {
+    const Insn& i = insn();
+    AccessKind kind = AccessKind::modify;
+    switch (i.op) {
+        case Op::bt:
+            kind = AccessKind::read;
+            break;
+        case Op::bts:
+        case Op::btr:
+        case Op::btc:
+            break;
+        default:
+            return false;
+    }
+    if (i.width != 4 || !segment_usable(kind)) {
+        return false;
+    }
+    save_flags();
+    operand_address(false);
+    a_.mov(r9d, guest(i.src));
+    a_.sar(r9d, 5);
+    a_.lea(r14d, ptr(r14, r9, 2));
+    a_.mov(r9d, guest(i.src));
+    a_.and_(r9d, 31);
+    access(r14d, 4, kind, [this, op = i.op, lock = i.lock](const Mem& at) {
+        if (lock) {
+            a_.lock();
+        }
+        Mem operand = at;
+        operand.setSize(4);
+        switch (op) {
+            case Op::bt:
+                a_.bt(operand, r9d);
+                break;
+            case Op::bts:
+                a_.bts(operand, r9d);
+                break;
+            case Op::btr:
+                a_.btr(operand, r9d);
+                break;
+            default:
+                a_.btc(operand, r9d);
+                break;
+        }
+    });
+    flags_ = {};
+    return true;
+}
+
+bool BlockEmitter::emit_flag_ops() {
+    const auto flags = state_field(offsetof(CpuState, eflags), 4);
+    switch (insn().op) {
+        case Op::cld:
+            save_flags();
+            a_.and_(flags, static_cast<i32>(~eflags::kDf));
+            return true;
+        case Op::std_:
+            save_flags();
+            a_.or_(flags, static_cast<i32>(eflags::kDf));
+            return true;
+        case Op::cli:
+            if (plan_->user) {
+                return false;
+            }
+            save_flags();
+            a_.and_(flags, static_cast<i32>(~eflags::kIf));
+            return true;
+        case Op::sti: {
+            if (plan_->user) {
+                return false;
+            }
+            // If an interrupt waits, the interpreter sees to it that the next instruction comes
+            // first.
+            save_flags();
+            Label waiting = a_.newLabel();
+            a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
+            a_.jne(waiting);
+            a_.or_(flags, static_cast<i32>(eflags::kIf));
+            const SavedFlags saved = flags_;
+            later([this, waiting, saved] {
+                a_.bind(waiting);
+                if (saved.at != FlagsAt::host) {
+                    flags_ = saved;
+                    emit_restore();
+                }
+                call_interpreter(record(true));
+            });
+            return true;
+        }
+        default:
+            return false;
+    }
+}
+
+}  // namespace ennead::vmcore::jit

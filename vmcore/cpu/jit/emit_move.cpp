@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+// Moves that are not the same bytes on the host, and the stack.
+#include <cstddef>
+
+#include "vmcore/cpu/jit/emitter.h"
+
+namespace ennead::vmcore::jit {
+
+using namespace asmjit::x86;
+using asmjit::Imm;
+
+namespace {
+
+asmjit::x86::Mem sized(asmjit::x86::Mem memory, u32 bytes) {
+    memory.setSize(bytes);
+    return memory;
+}
+
+// AL…BH by the numbers of the encoding; none of them needs or bears REX.
+asmjit::x86::Gp byte_register(unsigned n) {
+    return n < 4 ? asmjit::x86::Gp(gpb_lo(n)) : asmjit::x86::Gp(gpb_hi(n - 4));
+}
+
+std::size_t selector_field(Seg seg) {
+    return offsetof(CpuState, seg) + static_cast<unsigned>(seg) * sizeof(Segment) +
+           offsetof(Segment, selector);
+}
+
+Seg segment_pushed(const Insn& insn) {
+    switch (insn.opcode) {
+        case 0x06:
+            return Seg::es;
+        case 0x0e:
+            return Seg::cs;
+        case 0x16:
+            return Seg::ss;
+        case 0x1e:
+            return Seg::ds;
+        case 0xa0:
+            return Seg::fs;
+        default:
+            return Seg::gs;
+    }
+}
+
+}  // namespace
+
+bool BlockEmitter::emit_move() {
+    const Insn& i = insn();
+    const bool wide = i.operand_size == 4;
+    switch (i.op) {
+        case Op::mov:
+            break;
+        case Op::lea: {
+            if (i.address_size != 4) {
+                return false;
+            }
+            const Gp to = wide ? guest(i.dst) : guest(i.dst).r16();
+            const auto disp = static_cast<i32>(i.disp);
+            if (i.base != kNoRegister && i.index != kNoRegister) {
+                a_.lea(to, ptr(guest64(i.base), guest64(i.index), i.scale, disp));
+            } else if (i.base != kNoRegister) {
+                a_.lea(to, ptr(guest64(i.base), disp));
+            } else if (i.index != kNoRegister) {
+                a_.lea(to, Mem(static_cast<u64>(i64{disp}), guest64(i.index), i.scale, 0));
+            } else if (wide) {
+                a_.mov(to, i.disp);
+            } else {
+                a_.mov(to, i.disp & 0xffff);
+            }
+            return true;
+        }
+        case Op::xlat:
+            if (!segment_usable(AccessKind::read)) {
+                return false;
+            }
+            a_.movzx(r14d, al);
+            a_.lea(r14d, ptr(rbx, r14));
+            if (i.segment == Seg::fs || i.segment == Seg::gs) {
+                return false;
+            }
+            access(r14d, 1, AccessKind::read, [this](const Mem& at) { a_.mov(al, at); });
+            return true;
+        case Op::mov_rm_sreg: {
+            if (i.has_memory) {
+                return false;
+            }
+            const Mem selector = state_field(selector_field(static_cast<Seg>(i.reg())), 2);
+            if (wide) {
+                a_.movzx(guest(i.rm()), selector);
+            } else {
+                a_.mov(guest(i.rm()).r16(), selector);
+            }
+            return true;
+        }
+        default:
+            return false;
+    }
+    // MOV without ModRM: a register and an immediate, or the accumulator and an address.
+    if (!i.has_memory) {
+        if (i.width == 1) {
+            a_.mov(byte_register(i.dst), i.imm & 0xff);
+        } else if (wide) {
+            a_.mov(guest(i.dst), i.imm);
+        } else {
+            a_.mov(guest(i.dst).r16(), i.imm & 0xffff);
+        }
+        return true;
+    }
+    const bool load = i.dst != kNoRegister;
+    const AccessKind kind = load ? AccessKind::read : AccessKind::write;
+    if (!segment_usable(kind)) {
+        return false;
+    }
+    const Gp accumulator = i.width == 1 ? Gp(al) : wide ? Gp(eax) : Gp(ax);
+    operand_access(kind, [this, load, accumulator](const Mem& at) {
+        if (load) {
+            a_.mov(accumulator, at);
+        } else {
+            a_.mov(at, accumulator);
+        }
+    });
+    return true;
+}
+
+// Stores to the new top of the stack; ESP moves when that has succeeded.
+void BlockEmitter::push(const std::function<void(const Mem&)>& store) {
+    a_.lea(r14d, ptr(r12, -4));
+    access(r14d, 4, AccessKind::write, [this, store](const Mem& at) {
+        store(sized(at, 4));
+        a_.lea(r12d, ptr(r12, -4));
+    });
+}
+
+bool BlockEmitter::emit_stack() {
+    const Insn& i = insn();
+    if (i.operand_size != 4) {
+        return false;
+    }
+    switch (i.op) {
+        case Op::push_r:
+            push([this, reg = i.dst](const Mem& at) { a_.mov(at, guest(reg)); });
+            return true;
+        case Op::push_imm:
+            push([this, imm = i.imm](const Mem& at) { a_.mov(at, static_cast<i32>(imm)); });
+            return true;
+        case Op::push_sreg:
+            a_.movzx(r9d, state_field(selector_field(segment_pushed(i)), 2));
+            push([this](const Mem& at) { a_.mov(at, r9d); });
+            return true;
+        case Op::push_rm:
+            if (!i.has_memory) {
+                push([this, reg = i.rm()](const Mem& at) { a_.mov(at, guest(reg)); });
+                return true;
+            }
+            if (!segment_usable(AccessKind::read)) {
+                return false;
+            }
+            operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r9d, sized(at, 4)); });
+            push([this](const Mem& at) { a_.mov(at, r9d); });
+            return true;
+        case Op::pop_rm:
+            if (i.has_memory) {
+                return false;
+            }
+            [[fallthrough]];
+        case Op::pop_r: {
+            const unsigned reg = i.op == Op::pop_r ? i.dst : i.rm();
+            access(r12d, 4, AccessKind::read, [this, reg](const Mem& at) {
+                a_.mov(guest(reg), sized(at, 4));
+                if (reg != kEsp) {
+                    a_.lea(r12d, ptr(r12, 4));
+                }
+            });
+            return true;
+        }
+        case Op::leave:
+            access(ebp, 4, AccessKind::read, [this](const Mem& at) {
+                a_.mov(r9d, sized(at, 4));
+                a_.lea(r12d, ptr(rbp, 4));
+                a_.mov(ebp, r9d);
+            });
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace ennead::vmcore::jit

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// The loop around emitted code, and the C++ that it calls.
+#include "vmcore/cpu/jit/jit.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "vmcore/cpu/interp/handlers.h"
+#include "vmcore/cpu/interrupt.h"
+
+namespace ennead::vmcore {
+
+using jit::Block;
+using jit::Exit;
+
+namespace jit {
+
+Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind) noexcept {
+    return static_cast<Jit*>(engine)->reach(address, size, kind);
+}
+u32 commit_memory(void* engine) noexcept {
+    return static_cast<Jit*>(engine)->commit();
+}
+u32 interpret(void* engine, const Interpreted* what) noexcept {
+    return static_cast<Jit*>(engine)->interpret(*what);
+}
+
+}  // namespace jit
+
+namespace {
+
+// Outside of what can be translated, how many instructions the interpreter does before it is asked
+// again.
+constexpr u64 kInterpretedRun = 64;
+// Emitted code comes out after this many instructions, so that the return stack cannot overflow: a
+// call is one.
+constexpr u64 kLongestStay = 500'000;
+constexpr u64 kDeepReturnStack = u64{8} << 20;
+static_assert(kDeepReturnStack + kLongestStay * 8 < (u64{16} << 20));
+
+// Bits of the picture of flags that LAHF and SETO make, and EFLAGS.
+constexpr u32 kPictureByLahf = eflags::kSf | eflags::kZf | eflags::kAf | eflags::kPf | eflags::kCf;
+
+u32 from_picture(u32 picture) {
+    return (picture >> 8 & kPictureByLahf) | ((picture & 1) != 0 ? eflags::kOf : 0);
+}
+u32 to_picture(u32 flags) {
+    return (flags & kPictureByLahf) << 8 | ((flags & eflags::kOf) != 0 ? 1 : 0);
+}
+
+}  // namespace
+
+Jit::ReturnStack::ReturnStack() {
+    base_ = mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base_ == MAP_FAILED) {
+        throw std::bad_alloc();
+    }
+    madvise(base_, kSize, MADV_DONTDUMP);
+}
+
+Jit::ReturnStack::~ReturnStack() {
+    munmap(base_, kSize);
+}
+
+// One entry below the top: a return from there leads to the thunk that stays there.
+u64* Jit::ReturnStack::bottom() const {
+    return reinterpret_cast<u64*>(static_cast<u8*>(base_) + kSize) - 2;
+}
+
+Jit::Jit(Cpu& cpu)
+    : cpu_(cpu),
+      state_(cpu.state),
+      context_(*new (cpu.arena.at<u8>(jit::kContext)) jit::JitContext),
+      interpreter_(cpu),
+      cache_({.forget_returns = [this] { reset_return_stacks(); },
+              .forget_jump =
+                  [this](bool user, u32 eip, const u8* code) {
+                      if (const u8*& slot = jump_slot(user, eip); slot == code) {
+                          slot = cache_.thunks().miss;
+                      }
+                  }}) {
+    context_.engine = this;
+    for (const bool user : {false, true}) {
+        std::fill_n(cpu_.arena.at<const u8*>(CpuArena::jump_table_offset(user)),
+                    CpuArena::kJumpTableEntries, cache_.thunks().miss);
+        *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow);
+    }
+    reset_return_stacks();
+    cpu_.io.memory.ram().watch_code(this);
+}
+
+Jit::~Jit() {
+    GuestRam& ram = cpu_.io.memory.ram();
+    ram.unwatch_code(this);
+    cache_.clear(ram.code());
+}
+
+const u8*& Jit::jump_slot(bool user, u32 eip) {
+    return cpu_.arena.at<const u8*>(
+        CpuArena::jump_table_offset(user))[eip & (CpuArena::kJumpTableEntries - 1)];
+}
+
+void Jit::reset_return_stacks() {
+    for (const bool user : {false, true}) {
+        stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
+    }
+}
+
+void Jit::flush() {
+    interpreter_.flush();
+}
+
+void Jit::take_flags() {
+    state_.eflags = (state_.eflags & ~eflags::kArith) | from_picture(context_.flags);
+}
+void Jit::give_flags() {
+    context_.flags = to_picture(state_.eflags);
+}
+
+// --- the loop
+// --------------------------------------------------------------------------------------------
+
+ExitReasons Jit::run(u64 budget_instructions) {
+    const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
+    u64 end = state_.instructions + std::min(budget_instructions, left);
+    ExitReasons reasons;
+    const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
+    for (;;) {
+        if (state_.instructions >= end) {
+            reasons.budget = true;
+            break;
+        }
+        u64 alone = 0;  // instructions for the interpreter
+        if (!cpu_.flat() || needs_interpreter()) {
+            alone = cpu_.flat() ? 1 : kInterpretedRun;
+        } else if (end - state_.instructions <= jit::kMaxBlockInsns) {
+            alone = jit::kMaxBlockInsns;  // too few for whole blocks
+        } else if (!stay_in_blocks(end, reasons)) {
+            alone = 1;
+        }
+        if (over(reasons)) {
+            break;
+        }
+        if (alone != 0) {
+            ++counters_.interpreted_runs;
+            give_back_held();
+            reasons = interpreter_.run(std::min(alone, end - std::min(end, state_.instructions)));
+            reasons.budget = false;
+            if (over(reasons)) {
+                break;
+            }
+        }
+    }
+    give_back_held();
+    return reasons;
+}
+
+// All that the interpreter looks at between instructions, but for an interrupt that is masked: it
+// is held back until the guest unmasks it.
+bool Jit::needs_interpreter() {
+    constexpr u32 kArmed = 0xff;  // DR7: L0…G3
+    if (((state_.eflags & (eflags::kTf | eflags::kRf)) | (state_.dr[7] & kArmed) |
+         cpu_.pending_debug() | u32{state_.interrupt_shadow} | u32{state_.halted}) != 0) {
+        return true;
+    }
+    const bool masked = (state_.eflags & eflags::kIf) == 0;
+    if (context_.held_requests != 0 && !masked) {
+        return true;
+    }
+    const u32 requests = state_.requests.load(std::memory_order_relaxed);
+    if (requests == 0) {
+        return false;
+    }
+    if (requests == kRequestInterrupt && masked) {
+        state_.requests.fetch_and(~kRequestInterrupt);
+        context_.held_requests = kRequestInterrupt;
+        return state_.requests.load() != 0;
+    }
+    return true;
+}
+
+void Jit::give_back_held() {
+    if (context_.held_requests != 0) {
+        state_.request(std::exchange(context_.held_requests, 0u));
+    }
+}
+
+// Runs emitted code until the loop outside has something to do. False: the interpreter should do an
+// instruction.
+bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
+    const u8* code = nullptr;
+    for (;;) {
+        const bool user = state_.cpl == 3;
+        state_.stop_at.store(
+            std::min(end - jit::kMaxBlockInsns, state_.instructions + kLongestStay));
+        if (state_.requests.load() != 0) {
+            return true;
+        }
+        if (code == nullptr) {
+            code = jump_slot(user, state_.eip);
+        }
+        if (returns_[user].depth(stack_[user]) > kDeepReturnStack) {
+            stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
+        }
+        context_.return_stack = stack_[user];
+        give_flags();
+        code_changed_ = false;
+        ++counters_.entries;
+        const Exit why = cache_.thunks().enter(&state_, code, state_.eip);
+        if (!code_changed_) {
+            stack_[user] = context_.return_stack;
+        }
+        code = nullptr;
+        if (why == Exit::done) {
+            return true;
+        }
+        if (why == Exit::undelivered) {
+            return deliver(end, reasons);
+        }
+        take_flags();
+        switch (why) {
+            case Exit::link: {
+                const u32 number = context_.link;
+                state_.eip = cache_.link(number).eip;
+                Block* const target = find_block();
+                if (target == nullptr) {
+                    return false;
+                }
+                // Making room for the target may have thrown out where the link comes from.
+                if (cache_.link(number).from != nullptr && cache_.link(number).eip == target->eip) {
+                    cache_.connect(number, *target);
+                }
+                code = target->code + target->poll_entry;
+                break;
+            }
+            case Exit::miss: {
+                ++counters_.misses;
+                Block* const target = find_block();
+                if (target == nullptr) {
+                    return false;
+                }
+                jump_slot(user, state_.eip) = target->code;
+                code = target->code + target->poll_entry;
+                break;
+            }
+            case Exit::fault:
+                locate_site();
+                return deliver(end, reasons);
+            case Exit::changed:
+                locate_site();
+                return true;
+            default:
+                return true;
+        }
+    }
+}
+
+bool Jit::deliver(u64& end, ExitReasons& reasons) {
+    ++counters_.faults;
+    const GuestFault fault = cpu_.fault();  // delivery may raise others into the same place
+    if (!fault.is_trap) {
+        cpu_.take_pending_debug();
+    }
+    // Costs one of the budget: a handler that faults at its first instruction must not keep the run
+    // for ever.
+    end -= end > state_.instructions ? 1 : 0;
+    reasons.shutdown = !deliver_fault(cpu_, fault);
+    return true;
+}
+
+// The block for EIP, made if need be; null: its first instruction is not plain bytes of one page.
+Block* Jit::find_block() {
+    const LinearAddr linear{state_.eip};
+    const bool user = state_.cpl == 3;
+    const u8* page = nullptr;
+    GuestFault ignored;
+    if (cpu_.mmu.code_page(linear, page, ignored) != Mmu::Code::memory) {
+        return nullptr;
+    }
+    GuestRam& ram = cpu_.io.memory.ram();
+    const PhysAddr address{static_cast<u64>(page - ram.base()) + (raw(linear) & kPageMask)};
+    if (Block* const known = cache_.find(address, state_.eip, user)) {
+        return known;
+    }
+    const bool first_of_page = !ram.code().page_marked(address);
+    Block* const made = cache_.translate(address, state_.eip, user, page,
+                                         cpu_.mmu.fetch_entry(linear, page), ram.code());
+    if (first_of_page && made != nullptr) {
+        cpu_.mmu.forget_writable(page);
+    }
+    return made;
+}
+
+// EIP and the count of instructions, from where emitted code was left.
+void Jit::locate_site() {
+    const u8* const code = reinterpret_cast<const u8*>(context_.site);
+    const Block* const block = cache_.at(code);
+    const auto offset = static_cast<u32>(code - block->code);
+    const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
+    state_.eip = block->eip + site->eip_offset;
+    state_.instructions -= site->left;
+}
+
+void Jit::code_written(PhysAddr address, u64 length) {
+    if (cache_.written(address, length, cpu_.io.memory.ram().code())) {
+        code_changed_ = true;
+    }
+}
+
+// --- called by emitted code
+// ------------------------------------------------------------------------------
+
+jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind) noexcept {
+    ++counters_.slow_accesses;
+    Mmu& mmu = cpu_.mmu;
+    const LinearAddr linear{address};
+    const bool in_page = (address & kPageMask) <= kPageSize - size;
+    u8* const bounce = context_.bounce.data();
+    GuestFault fault;
+    bool good = false;
+    switch (kind) {
+        case jit::AccessKind::read:
+            good = mmu.read(linear, bounce, size, mmu.user(), fault);
+            break;
+        case jit::AccessKind::write:
+            good = mmu.probe(linear, size, Access::write, mmu.user(), fault);
+            break;
+        case jit::AccessKind::modify:
+            good = mmu.read_for_write(linear, bounce, size, mmu.user(), fault);
+            break;
+    }
+    if (!good) {
+        cpu_.raise(fault);
+        return {0, 0};
+    }
+    const u8* const direct =
+        kind == jit::AccessKind::read ? mmu.find_readable(linear) : mmu.find_writable(linear);
+    if (in_page && direct != nullptr) {
+        return {reinterpret_cast<u64>(direct), 0};
+    }
+    accessed_ = address;
+    accessed_size_ = size;
+    return {reinterpret_cast<u64>(bounce), 1};
+}
+
+u32 Jit::commit() noexcept {
+    GuestFault fault;
+    // It was found to succeed when the stand-in was given out.
+    (void)cpu_.mmu.write(LinearAddr{accessed_}, context_.bounce.data(), accessed_size_,
+                         cpu_.mmu.user(), fault);
+    return code_changed_ ? 1 : 0;
+}
+
+u32 Jit::interpret(const jit::Interpreted& what) noexcept {
+    ++counters_.interpreted;
+    take_flags();
+    state_.eip = what.eip;
+    const u64 count = state_.instructions;  // that of the whole block
+    const u32 next = what.eip + what.insn.length;
+    cpu_.next_eip = next;
+    if (!what.handler(cpu_, what.insn)) {
+        state_.instructions = count - what.left;
+        return static_cast<u32>(Exit::undelivered);
+    }
+    state_.eip = cpu_.next_eip;
+    if (what.ends_block || state_.eip != next || code_changed_ || !cpu_.flat()) {
+        state_.instructions = count - what.left + 1;
+        return static_cast<u32>(Exit::done);
+    }
+    give_flags();
+    return jit::kGoOn;
+}
+
+}  // namespace ennead::vmcore

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// The JIT: runs translated code, and leaves to the interpreter what is rare.
+#pragma once
+
+#include "vmcore/cpu/engine.h"
+#include "vmcore/cpu/interp/cpu.h"
+#include "vmcore/cpu/interp/interp.h"
+#include "vmcore/cpu/jit/block_cache.h"
+#include "vmcore/cpu/jit/context.h"
+#include "vmcore/cpu/jit/helpers.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore {
+
+struct JitCounters {
+    u64 entries = 0;           // times emitted code was entered
+    u64 misses = 0;            // jumps to where no known block was
+    u64 interpreted = 0;       // instructions inside blocks that the interpreter did
+    u64 interpreted_runs = 0;  // times all was left to the interpreter
+    u64 slow_accesses = 0;     // memory accesses that the tables did not answer
+    u64 faults = 0;            // exceptions out of emitted code
+};
+
+// Translates 32-bit code with flat segments at CPL 0 and 3; in every other mode, while stepping,
+// with breakpoints set or alignment checked, the interpreter runs. vCPU thread only.
+class Jit final : public Engine, private CodeWatcher {
+  public:
+    explicit Jit(Cpu& cpu);  // throws std::bad_alloc
+    ~Jit() override;
+
+    ExitReasons run(u64 budget_instructions) override;
+    void flush() override;
+
+    // For tests: flags are the interpreter's at every instruction.
+    void set_exact_flags(bool on) { cache_.set_exact_flags(on); }
+    [[nodiscard]] const JitCounters& counters() const { return counters_; }
+    [[nodiscard]] const jit::CacheCounters& cache_counters() const { return cache_.counters(); }
+
+    // For emitted code (helpers.h).
+    jit::Reached reach(u32 address, u32 size, jit::AccessKind kind) noexcept;
+    u32 commit() noexcept;
+    u32 interpret(const jit::Interpreted& what) noexcept;
+
+  private:
+    // What emitted code cannot look after itself.
+    [[nodiscard]] bool needs_interpreter();
+    void give_back_held();
+    [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
+    [[nodiscard]] jit::Block* find_block();
+    void locate_site();
+    [[nodiscard]] bool deliver(u64& end, ExitReasons& reasons);
+
+    void reset_return_stacks();
+    void take_flags();  // from the context to EFLAGS
+    void give_flags();
+    [[nodiscard]] const u8*& jump_slot(bool user, u32 eip);
+
+    void code_written(PhysAddr address, u64 length) override;
+
+    // A stack that guest calls are mirrored on: only ever touched by emitted code.
+    class ReturnStack {
+      public:
+        static constexpr u64 kSize = u64{16} << 20;
+        ReturnStack();
+        ~ReturnStack();
+        [[nodiscard]] u64* bottom() const;
+        // How far it has grown, in bytes.
+        [[nodiscard]] u64 depth(u64 stack) const { return reinterpret_cast<u64>(bottom()) - stack; }
+
+      private:
+        void* base_;
+    };
+
+    Cpu& cpu_;
+    CpuState& state_;
+    jit::JitContext& context_;
+    Interpreter interpreter_;
+    // One for each privilege {supervisor, user}, so that a system call does not cost the returns of
+    // its caller.
+    std::array<ReturnStack, 2> returns_;
+    std::array<u64, 2> stack_{};  // RSP of emitted code
+    jit::BlockCache cache_;
+    JitCounters counters_;
+
+    u32 accessed_ = 0, accessed_size_ = 0;  // the access that the bounce buffer stands in for
+    bool code_changed_ = false;             // since emitted code was entered
+};
+
+}  // namespace ennead::vmcore

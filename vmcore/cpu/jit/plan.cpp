@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// Finds the extent of a block and the liveness of flags in it.
+#include "vmcore/cpu/jit/plan.h"
+
+#include <algorithm>
+#include <span>
+
+#include "vmcore/cpu/decode/decoder.h"
+#include "vmcore/cpu/decode/tables.h"
+#include "vmcore/cpu/jit/effects.h"
+
+namespace ennead::vmcore::jit {
+namespace {
+
+// How far a look at what follows a block goes.
+constexpr unsigned kLookAhead = 6;
+
+bool decode_at(const u8* page, u32 eip, Insn& insn) {
+    const u32 offset = eip & kPageMask;
+    return decode({page + offset, kPageSize - offset}, CodeSize::bits32, insn) == DecodeStatus::ok;
+}
+
+// Which of the flags in `wanted` code from `eip` on may read, if that can be told from a few
+// instructions of the same page; what was looked at becomes a dependency.
+u32 live_at(u32 eip, u32 wanted, const u8* page, BlockPlan& plan) {
+    if (!plan.same_page(eip)) {
+        return wanted;
+    }
+    u32 live = 0;
+    const u32 first = eip;
+    u32 end = eip;
+    for (unsigned n = 0; n < kLookAhead && wanted != 0; ++n) {
+        Insn insn;
+        if (!plan.same_page(eip) || !decode_at(page, eip, insn)) {
+            break;
+        }
+        const FlagEffects effects = flag_effects(insn);
+        live |= effects.reads & wanted;
+        wanted &= ~(effects.reads | effects.kills);
+        eip += insn.length;
+        end = eip;
+        if (ends_block(insn)) {
+            break;
+        }
+    }
+    if (end != first) {
+        plan.depends.push_back(
+            {static_cast<u16>(first & kPageMask), static_cast<u16>((end - 1) & kPageMask)});
+    }
+    return live | wanted;
+}
+
+u32 live_after_block(const u8* page, u32 wanted, BlockPlan& plan) {
+    const BlockPlan::Step& last = plan.last();
+    if (!ends_block(last.insn)) {
+        return live_at(plan.end(), wanted, page, plan);
+    }
+    if (last.insn.operand_size != 4) {
+        return wanted;
+    }
+    switch (last.insn.op) {
+        case Op::jmp_rel:
+        case Op::call_rel:
+            return live_at(branch_target(last.insn, last.eip), wanted, page, plan);
+        case Op::jcc:
+        case Op::loop:
+        case Op::loope:
+        case Op::loopne:
+        case Op::jcxz:
+            return live_at(plan.end(), wanted, page, plan) |
+                   live_at(branch_target(last.insn, last.eip), wanted, page, plan);
+        default:
+            return wanted;
+    }
+}
+
+void find_live_flags(BlockPlan& plan) {
+    u32 live = plan.live_after;
+    for (unsigned n = plan.count; n-- != 0;) {
+        const FlagEffects effects = flag_effects(plan.steps[n].insn);
+        live = (live & ~effects.kills) | effects.reads;
+        plan.steps[n].live_before = live;
+    }
+}
+
+}  // namespace
+
+bool ends_block(const Insn& insn) {
+    return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti;
+}
+
+u32 branch_target(const Insn& insn, u32 eip) {
+    return eip + insn.length + insn.imm;
+}
+
+void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {
+    plan.eip = eip;
+    plan.user = user;
+    plan.count = 0;
+    plan.depends.clear();
+    u32 at = eip;
+    while (plan.count < kMaxBlockInsns && plan.same_page(at)) {
+        BlockPlan::Step& step = plan.steps[plan.count];
+        if (!decode_at(page, at, step.insn)) {
+            break;
+        }
+        step.eip = at;
+        at += step.insn.length;
+        ++plan.count;
+        if (ends_block(step.insn)) {
+            break;
+        }
+    }
+    plan.length = at - eip;
+    if (plan.count == 0) {
+        return;
+    }
+    plan.depends.push_back(
+        {static_cast<u16>(eip & kPageMask), static_cast<u16>((at - 1) & kPageMask)});
+    plan.live_after = exact_flags ? eflags::kArith : live_after_block(page, eflags::kArith, plan);
+    find_live_flags(plan);
+    if (exact_flags) {
+        for (unsigned n = 0; n < plan.count; ++n) {
+            plan.steps[n].live_before = eflags::kArith;
+        }
+    }
+}
+
+}  // namespace ennead::vmcore::jit

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What a block is going to be: its instructions decoded, and which flags matter where.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "vmcore/cpu/decode/insn.h"
+#include "vmcore/cpu/jit/block.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore::jit {
+
+// 32-bit code in one page.
+struct BlockPlan {
+    struct Step {
+        Insn insn;
+        u32 eip = 0;
+        u32 live_before = 0;  // flags that some later instruction may read, as this one begins
+    };
+
+    u32 eip = 0;
+    bool user = false;
+    unsigned count = 0;  // 0: not even the first instruction lies in the page as a whole
+    std::array<Step, kMaxBlockInsns> steps;
+    u32 live_after = 0;  // flags that whatever follows the block may read
+    u32 length = 0;      // bytes
+    std::vector<Block::Range> depends;
+
+    [[nodiscard]] const Step& last() const { return steps[count - 1]; }
+    [[nodiscard]] u32 end() const { return eip + length; }
+    [[nodiscard]] bool same_page(u32 other) const { return (eip ^ other) < kPageSize; }
+};
+
+// Decodes from `eip` on. `page`: the bytes of the page that holds it. `exact_flags`: all flags are
+// taken to matter everywhere, so that the state is the interpreter's at each instruction.
+void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan);
+
+// Whether control always leaves after `insn`.
+[[nodiscard]] bool ends_block(const Insn& insn);
+
+// The target of a near relative branch at `eip`.
+[[nodiscard]] u32 branch_target(const Insn& insn, u32 eip);
+
+}  // namespace ennead::vmcore::jit

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// Prefixes, REX, ModRM and SIB of the host's form (SDM vol 2A §2.2).
+#include "vmcore/cpu/jit/reencode.h"
+
+#include "vmcore/cpu/decode/tables.h"
+#include "vmcore/cpu/jit/context.h"
+
+namespace ennead::vmcore::jit {
+namespace {
+
+enum class Kind { other, byte_register, register_ };
+
+Kind kind_of(Operand operand) {
+    switch (operand) {
+        case Operand::Eb:
+        case Operand::Gb:
+            return Kind::byte_register;
+        case Operand::Ew:
+        case Operand::Ev:
+        case Operand::Es:
+        case Operand::Er:
+        case Operand::Rd:
+        case Operand::Gw:
+        case Operand::Gv:
+            return Kind::register_;
+        default:
+            return Kind::other;
+    }
+}
+
+bool is_reg_field(Operand operand) {
+    return operand == Operand::Gb || operand == Operand::Gw || operand == Operand::Gv;
+}
+bool is_rm_field(Operand operand) {
+    switch (operand) {
+        case Operand::Eb:
+        case Operand::Ew:
+        case Operand::Ev:
+        case Operand::Es:
+        case Operand::Er:
+        case Operand::Rd:
+            return true;
+        default:
+            return false;
+    }
+}
+
+unsigned immediate_bytes(const Insn& insn) {
+    switch (opcode_row(insn.row).immediate) {
+        case Immediate::byte:
+        case Immediate::signed_byte:
+            return 1;
+        case Immediate::word:
+            return 2;
+        case Immediate::by_size:
+            return insn.operand_size;
+        default:
+            return 0;
+    }
+}
+
+}  // namespace
+
+unsigned high_byte_in_reg(const Insn& insn) {
+    for (const Operand operand : opcode_row(insn.row).operands) {
+        if (operand == Operand::Gb && insn.reg() >= 4) {
+            return insn.reg();
+        }
+    }
+    return 0;
+}
+
+Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
+    const OpcodeRow& row = opcode_row(insn.row);
+    unsigned reg = insn.reg(), rm = insn.rm();
+    bool high_byte = false;
+    for (const Operand operand : row.operands) {
+        const Kind kind = kind_of(operand);
+        if (is_reg_field(operand)) {
+            high_byte |= kind == Kind::byte_register && reg >= 4;
+            reg = kind == Kind::register_ ? host_number(reg) : reg;
+        } else if (is_rm_field(operand) && !insn.has_memory) {
+            high_byte |= kind == Kind::byte_register && rm >= 4;
+            rm = kind == Kind::register_ ? host_number(rm) : rm;
+        }
+    }
+    unsigned rex = 0;
+    if (insn.has_modrm) {
+        rex |= (reg >> 3) << 2;
+        rex |= insn.has_memory ? (memory.index >> 3) << 1 | memory.base >> 3 : rm >> 3;
+    }
+    possible_ = !(high_byte && rex != 0);
+    if (insn.operand_size == 2) {
+        put(0x66);
+    }
+    if (insn.lock) {
+        put(0xf0);
+    }
+    if (rex != 0) {
+        put(0x40 | rex);
+    }
+    if (row.map == OpcodeMap::twobyte) {
+        put(0x0f);
+    }
+    put(insn.opcode);
+    if (insn.has_modrm && insn.has_memory) {
+        // [base + index]; as a base, the numbers 5 and 13 want a displacement.
+        const unsigned mod = (memory.base & 7) == 5 ? 1 : 0;
+        put(mod << 6 | (reg & 7) << 3 | 4);
+        put((memory.index & 7) << 3 | (memory.base & 7));
+        if (mod == 1) {
+            put(0);
+        }
+    } else if (insn.has_modrm) {
+        put(0xc0 | (reg & 7) << 3 | (rm & 7));
+    }
+    for (unsigned n = 0; n < immediate_bytes(insn); ++n) {
+        put(insn.imm >> (8 * n) & 0xff);
+    }
+}
+
+}  // namespace ennead::vmcore::jit

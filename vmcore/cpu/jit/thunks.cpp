@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+// Emits the code that blocks share.
+#include "vmcore/cpu/jit/thunks.h"
+
+#include <cstdlib>
+#include <span>
+
+#include "vmcore/cpu/jit/helpers.h"
+
+namespace ennead::vmcore::jit {
+namespace {
+
+using namespace asmjit;
+using namespace asmjit::x86;
+
+#define ENNEAD_CONTEXT(field) context_field(offsetof(JitContext, field), sizeof(JitContext::field))
+
+// What a C++ function may change, and guest state is in.
+constexpr std::array<u8, 5> kVolatileGprs = {kEax, kEcx, kEdx, kEsi, kEdi};
+constexpr std::array<u8, 3> kKeptGprs = {kEbx, kEsp, kEbp};
+
+class ThunkEmitter {
+  public:
+    ThunkEmitter(CodeMemory& memory, Thunks& thunks) : memory_(memory), thunks_(thunks) {}
+
+    void emit_all() {
+        const u8* enter = emit([&] { emit_enter(); });
+        thunks_.enter =
+            reinterpret_cast<Exit (*)(CpuState*, const void*, u32)>(reinterpret_cast<u64>(enter));
+        leave_saved_ = emit([&] { emit_leave_saved(); });
+        leave_ = emit([&] { emit_leave(); });
+        thunks_.miss = emit([&] { exit_with(Exit::miss); });
+        thunks_.poll = emit([&] { exit_with(Exit::poll); });
+        thunks_.link = emit([&] {
+            a_.mov(ENNEAD_CONTEXT(link), r13d);
+            exit_with(Exit::link);
+        });
+        thunks_.fault = emit([&] { exit_from_site(Exit::fault); });
+        thunks_.changed = emit([&] { exit_from_site(Exit::changed); });
+        thunks_.underflow = emit([&] {
+            a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
+            exit_with(Exit::miss);
+        });
+        for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
+            for (unsigned n = 0; n < kAccessSizes; ++n) {
+                Thunks::Access& access = thunks_.access[static_cast<unsigned>(kind)];
+                access.plain[n] = emit([&] { emit_access(kind, 1u << n, false); });
+                access.guarded[n] = emit([&] { emit_access(kind, 1u << n, true); });
+            }
+        }
+        thunks_.commit_plain = emit([&] { emit_commit(false); });
+        thunks_.commit_guarded = emit([&] { emit_commit(true); });
+        thunks_.interpret = emit([&] { emit_interpret(); });
+        memory_.make_permanent();
+    }
+
+  private:
+    template <class Body>
+    const u8* emit(Body body) {
+        constexpr u64 kMost = 4096;
+        u8* const at = memory_.reserve(kMost, [](unsigned) { std::abort(); });
+        CodeHolder code;
+        code.init(Environment::host(), reinterpret_cast<u64>(at));
+        code.attach(&a_);
+        body();
+        code.flatten();
+        code.relocateToBase(reinterpret_cast<u64>(at));
+        std::array<u8, kMost> bytes;
+        if (code.copyFlattenedData(bytes.data(), bytes.size()) != kErrorOk) {
+            std::abort();
+        }
+        memory_.commit(std::span<const u8>(bytes.data(), code.codeSize()));
+        code.detach(&a_);
+        return at;
+    }
+
+    // Needs EAX saved already; leaves the flags' picture in EAX.
+    void save_flags() {
+        a_.lahf();
+        a_.seto(al);
+        a_.mov(ENNEAD_CONTEXT(flags), eax);
+    }
+    // Destroys EAX.
+    void restore_flags() {
+        a_.mov(eax, ENNEAD_CONTEXT(flags));
+        a_.add(al, 0x7f);  // OF: 1 + 0x7f overflows
+        a_.sahf();
+    }
+
+    // Flags stay as they are in all of these.
+    template <class Gprs>
+    void store_gprs(const Gprs& gprs) {
+        for (const u8 n : gprs) {
+            a_.mov(gpr_field(n), guest(n));
+        }
+    }
+    template <class Gprs>
+    void load_gprs(const Gprs& gprs) {
+        for (const u8 n : gprs) {
+            a_.mov(guest(n), gpr_field(n));
+        }
+    }
+    void store_count() { a_.mov(state_field(offsetof(CpuState, instructions), 8), reg::count); }
+    void load_count() { a_.mov(reg::count, state_field(offsetof(CpuState, instructions), 8)); }
+    void store_temporaries() {
+        store_count();
+        a_.mov(ENNEAD_CONTEXT(r9), r9);
+        a_.mov(ENNEAD_CONTEXT(r10), r10);
+        a_.mov(ENNEAD_CONTEXT(r11), r11);
+        a_.mov(ENNEAD_CONTEXT(r14), r14);
+    }
+    void load_temporaries() {
+        load_count();
+        a_.mov(r9, ENNEAD_CONTEXT(r9));
+        a_.mov(r10, ENNEAD_CONTEXT(r10));
+        a_.mov(r11, ENNEAD_CONTEXT(r11));
+        a_.mov(r14, ENNEAD_CONTEXT(r14));
+    }
+    // On the C++ stack, with the engine as the first argument.
+    template <class Function>
+    void call(Function* function) {
+        a_.mov(rdi, ENNEAD_CONTEXT(engine));
+        a_.mov(ENNEAD_CONTEXT(return_stack), rsp);
+        a_.mov(rsp, ENNEAD_CONTEXT(native_stack));
+        a_.mov(rax, reinterpret_cast<u64>(function));
+        a_.call(rax);
+        a_.mov(rsp, ENNEAD_CONTEXT(return_stack));
+    }
+
+    static constexpr std::array<u8, 6> kCalleeSaved = {3, 5, 12, 13, 14, 15};  // rbx rbp r12…r15
+
+    void emit_enter() {
+        for (const u8 n : kCalleeSaved) {
+            a_.push(gpq(n));
+        }
+        a_.sub(rsp, 8);
+        a_.mov(reg::state, rdi);
+        a_.mov(ENNEAD_CONTEXT(native_stack), rsp);
+        a_.mov(rsp, ENNEAD_CONTEXT(return_stack));
+        a_.mov(r14d, edx);
+        a_.mov(r13, rsi);
+        restore_flags();
+        load_gprs(kKeptGprs);
+        load_gprs(kVolatileGprs);
+        load_count();
+        a_.jmp(r13);
+    }
+
+    // The state is saved; EAX is what `enter` returns.
+    void emit_leave_saved() {
+        a_.mov(rsp, ENNEAD_CONTEXT(native_stack));
+        a_.add(rsp, 8);
+        for (unsigned n = kCalleeSaved.size(); n-- != 0;) {
+            a_.pop(gpq(kCalleeSaved[n]));
+        }
+        a_.ret();
+    }
+
+    // Saves everything. R13: the Exit; R14: eip.
+    void emit_leave() {
+        store_gprs(kVolatileGprs);
+        store_gprs(kKeptGprs);
+        save_flags();
+        store_count();
+        a_.mov(state_field(offsetof(CpuState, eip), 4), r14d);
+        a_.mov(ENNEAD_CONTEXT(return_stack), rsp);
+        a_.mov(eax, r13d);
+        a_.jmp(Imm(leave_saved_));
+    }
+
+    void exit_with(Exit why) {
+        a_.mov(r13d, static_cast<u32>(why));
+        a_.jmp(Imm(leave_));
+    }
+
+    void exit_from_site(Exit why) {
+        a_.pop(r13);
+        a_.mov(ENNEAD_CONTEXT(site), r13);
+        exit_with(why);
+    }
+
+    void emit_access(AccessKind kind, u32 size, bool guarded) {
+        Label fault = a_.newLabel();
+        store_gprs(kVolatileGprs);
+        store_temporaries();
+        a_.mov(esi, r14d);
+        a_.mov(edx, size);
+        a_.mov(ecx, static_cast<u32>(kind));
+        call(reach_memory);
+        a_.mov(r13, rax);
+        if (kind != AccessKind::read) {
+            // A stand-in: skip the jump behind the call.
+            a_.lea(rdx, ptr(rdx, rdx, 2));
+            a_.add(qword_ptr(rsp), rdx);
+        }
+        load_temporaries();
+        load_gprs(kVolatileGprs);
+        a_.test(r13, r13);
+        a_.jz(fault);
+        a_.sub(r13, r14);
+        a_.ret();
+        a_.bind(fault);
+        if (guarded) {
+            a_.ret();
+        } else {
+            exit_from_site(Exit::fault);
+        }
+    }
+
+    void emit_commit(bool guarded) {
+        Label leave = a_.newLabel();
+        store_gprs(kVolatileGprs);
+        save_flags();
+        store_temporaries();
+        call(commit_memory);
+        a_.mov(r13d, eax);
+        load_temporaries();
+        if (guarded) {
+            load_gprs(kVolatileGprs);
+            a_.ret();
+            return;
+        }
+        a_.test(eax, eax);
+        a_.jnz(leave);
+        restore_flags();
+        load_gprs(kVolatileGprs);
+        a_.ret();
+        a_.bind(leave);
+        restore_flags();
+        load_gprs(kVolatileGprs);
+        exit_from_site(Exit::changed);
+    }
+
+    void emit_interpret() {
+        Label leave = a_.newLabel();
+        store_gprs(kVolatileGprs);
+        store_gprs(kKeptGprs);
+        save_flags();
+        store_count();
+        a_.mov(rsi, r13);
+        call(interpret);
+        a_.cmp(eax, Imm(static_cast<i32>(kGoOn)));
+        a_.jne(leave);
+        load_count();
+        restore_flags();
+        load_gprs(kKeptGprs);
+        load_gprs(kVolatileGprs);
+        a_.ret();
+        a_.bind(leave);
+        a_.add(ENNEAD_CONTEXT(return_stack), 8);
+        a_.jmp(Imm(leave_saved_));
+    }
+
+#undef ENNEAD_CONTEXT
+
+    CodeMemory& memory_;
+    Thunks& thunks_;
+    Assembler a_;
+    const u8* leave_ = nullptr;
+    const u8* leave_saved_ = nullptr;
+};
+
+}  // namespace
+
+Thunks make_thunks(CodeMemory& memory) {
+    Thunks thunks;
+    ThunkEmitter(memory, thunks).emit_all();
+    return thunks;
+}
+
+}  // namespace ennead::vmcore::jit

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// The few pieces of emitted code that all blocks share: in, out, and over to C++ and back.
+#pragma once
+
+#include <array>
+
+#include "vmcore/cpu/jit/code_memory.h"
+#include "vmcore/cpu/jit/context.h"
+#include "vmcore/types.h"
+
+namespace ennead::vmcore::jit {
+
+// Sizes of memory accesses, as indices: 1, 2, 4, 8, 16 bytes.
+inline constexpr unsigned kAccessSizes = 5;
+constexpr unsigned size_index(unsigned bytes) {
+    return static_cast<unsigned>(__builtin_ctz(bytes));
+}
+
+enum class AccessKind : u8 { read, write, modify };
+
+// Addresses of emitted code. All but `enter` follow the conventions of context.h.
+struct Thunks {
+    // As a C++ function: runs emitted code at `code` until there is a reason to leave. `eip` goes
+    // to R14.
+    Exit (*enter)(CpuState* state, const void* code, u32 eip) = nullptr;
+
+    // Ways out, to be jumped to. R14: the eip that was wanted.
+    const u8* miss = nullptr;
+    const u8* poll = nullptr;
+    const u8* link = nullptr;  // R13: the number of the link
+    // To be called; they leave with the return address as the site.
+    const u8* fault = nullptr;
+    const u8* changed = nullptr;
+    // The return address at the bottom of the return stack: a guest return that nothing is known
+    // of.
+    const u8* underflow = nullptr;
+
+    // To be called with R14 the linear address; they give R13, and [R13 + R14] then is the operand.
+    // `plain`: a fault leaves at once. `guarded`: a fault gives R13 = 0, for the caller has flags
+    // to put back. Writing and modifying: if what is at [R13 + R14] only stands in for the operand,
+    // the return is 5 bytes later than the call, and after the operation `commit` must be called.
+    // All but R13 and the flags stay.
+    struct Access {
+        std::array<const u8*, kAccessSizes> plain{}, guarded{};
+    };
+    std::array<Access, 3> access;  // by AccessKind
+    // Keeps the flags. `plain` leaves if the write has changed code; `guarded` gives R13 = 1 then,
+    // else 0, and does not keep them.
+    const u8* commit_plain = nullptr;
+    const u8* commit_guarded = nullptr;
+
+    // Carries out the Interpreted at R13. Keeps nothing but what the instruction does not change.
+    const u8* interpret = nullptr;
+};
+
+// Emits them to `memory`, which must be empty. The helpers of helpers.h are what they call.
+[[nodiscard]] Thunks make_thunks(CodeMemory& memory);
+
+}  // namespace ennead::vmcore::jit
