@@ -55,10 +55,15 @@ struct Block {
     // Offsets of the entries in the code: for an indirect jump with its target in R14, from another
     // page, from a later place, and from an earlier one in the same page.
     u16 far_entry = 0, poll_entry = 0, near_entry = 0;
-    // Bytes of the page that the translation depends on: its own, and those that were looked at to
-    // see which flags matter. Pairs of offsets in the page, [first, last].
+    // The physical number of the second page, of a block that is one instruction across a page's
+    // end; kNoPage for all others.
+    static constexpr u64 kNoPage = ~u64{0};
+    u64 second_page = kNoPage;
+    // Bytes that the translation depends on: its own, and those that were looked at to see which
+    // flags matter. Offsets in the page, [first, last].
     struct Range {
         u16 first, last;
+        bool second = false;  // in the second page
     };
     std::vector<Range> depends;
     std::vector<Site> sites;  // in order of offset

@@ -18,7 +18,7 @@ using asmjit::Imm;
 BlockEmitter::BlockEmitter(const Thunks& thunks, LinkNumbers& numbers)
     : thunks_(thunks), numbers_(numbers) {}
 
-void BlockEmitter::emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block& block) {
+void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block) {
     plan_ = &plan;
     block_ = &block;
     links_.clear();
@@ -30,7 +30,7 @@ void BlockEmitter::emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block&
     code_.init(asmjit::Environment::host(), base);
     code_.attach(&a_);
 
-    emit_entries(fetch_entry);
+    emit_entries(fetch);
     for (index_ = 0; index_ < plan.count; ++index_) {
         emit_step();
     }
@@ -59,8 +59,8 @@ void BlockEmitter::copy(std::vector<u8>& to) {
 // The comparisons with what an indirect jump wanted and with the page that the linear address now
 // leads to keep the flags, whatever this block needs: if they fail, it is another block that goes
 // on with them.
-void BlockEmitter::emit_entries(u64 fetch_entry) {
-    Label wanted = a_.newLabel(), mapped = a_.newLabel();
+void BlockEmitter::emit_entries(FetchEntries fetch) {
+    Label wanted = a_.newLabel();
     const u32 eip = plan_->eip;
     a_.mov(r11, rcx);
     a_.lea(ecx, ptr(r14, static_cast<i32>(0u - eip)));
@@ -71,15 +71,7 @@ void BlockEmitter::emit_entries(u64 fetch_entry) {
     block_->far_entry = static_cast<u16>(offset());
     a_.mov(r11, rcx);
     a_.bind(wanted);
-    const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
-    a_.mov(ecx, state_field(table + u64{eip / kPageSize} * 8, 4));
-    a_.lea(ecx, ptr(rcx, static_cast<i32>(0u - static_cast<u32>(fetch_entry))));
-    a_.jecxz(ecx, mapped);
-    a_.mov(rcx, r11);
-    a_.mov(r14d, eip);
-    a_.jmp(Imm(thunks_.miss));
-    a_.bind(mapped);
-    a_.mov(rcx, r11);
+    leave_unless_mapped(eip, fetch.page);
 
     block_->poll_entry = static_cast<u16>(offset());
     Label poll = a_.newLabel();
@@ -101,7 +93,27 @@ void BlockEmitter::emit_entries(u64 fetch_entry) {
         a_.jmp(Imm(thunks_.poll));
     });
     block_->near_entry = static_cast<u16>(offset());
+    if (plan_->straddles) {
+        // The next page may be another one by now, however this place was reached.
+        a_.mov(r11, rcx);
+        leave_unless_mapped(plan_->end(), fetch.next);
+    }
     a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan_->count)));
+}
+
+// Goes to the dispatcher if code at `linear` no longer is fetched from where this block's came from. RCX is in R11
+// before, and itself again after.
+void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
+    Label mapped = a_.newLabel();
+    const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
+    a_.mov(ecx, state_field(table + u64{linear / kPageSize} * 8, 4));
+    a_.lea(ecx, ptr(rcx, static_cast<i32>(0u - static_cast<u32>(fetch_entry))));
+    a_.jecxz(ecx, mapped);
+    a_.mov(rcx, r11);
+    a_.mov(r14d, plan_->eip);
+    a_.jmp(Imm(thunks_.miss));
+    a_.bind(mapped);
+    a_.mov(rcx, r11);
 }
 
 void BlockEmitter::emit_step() {

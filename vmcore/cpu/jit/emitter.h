@@ -38,11 +38,12 @@ struct EmittedLink {
 // (save_flags()); what reads them, and every way out, puts them back (need_flags()).
 class BlockEmitter {
   public:
-    BlockEmitter(const Thunks& thunks, LinkNumbers& numbers);
-
-    // `fetch_entry`: what the fetch table holds for the block's page. `base`: where the code will
-    // lie.
-    void emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block& block);
+    BlockEmitter(const Thunks& thunks, LinkNumbers& numbers);    // What the fetch table holds for the block's page, and for the one behind it if an instruction straddles.
+    struct FetchEntries {
+        u64 page = 0, next = 0;
+    };
+    // `base`: where the code will lie.
+    void emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block);
     // The code; valid until the next emit(). Copies it to `to`.
     [[nodiscard]] std::size_t size() const { return code_.codeSize(); }
     void copy(std::vector<u8>& to);
@@ -55,7 +56,8 @@ class BlockEmitter {
     using Body = std::function<void(const Mem&)>;
 
     // --- emit_block.cpp: frame of a block, exits, flags
-    void emit_entries(u64 fetch_entry);
+    void emit_entries(FetchEntries fetch);
+    void leave_unless_mapped(u32 linear, u64 fetch_entry);
     void emit_step();
     void emit_link_jump(u32 target);  // jmp
     Label link_stub(u32 target, Link::Entry entry, u32& index);

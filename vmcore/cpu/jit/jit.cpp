@@ -122,12 +122,43 @@ void Jit::give_flags() {
     context_.flags = to_picture(state_.eflags);
 }
 
+std::vector<std::pair<std::string, u64>> Jit::counters() const {
+    static constexpr std::array kNames = {
+#define ENNEAD_OP(name) #name,
+#include "vmcore/cpu/decode/ops.inc"
+#undef ENNEAD_OP
+    };
+    const jit::CacheCounters& cache = cache_.counters();
+    std::vector<std::pair<std::string, u64>> all = {
+        {"jit_blocks", cache.translated},
+        {"jit_block_instructions", cache.translated_insns},
+        {"jit_code_bytes", cache.code_bytes},
+        {"jit_invalidated", cache.invalidated},
+        {"jit_evicted", cache.evicted},
+        {"jit_links", cache.links},
+        {"jit_entries", counters_.entries},
+        {"jit_misses", counters_.misses},
+        {"jit_slow_accesses", counters_.slow_accesses},
+        {"jit_faults", counters_.faults},
+        {"jit_interpreter_runs", counters_.interpreted_runs},
+    };
+    for (std::size_t n = 0; n < kNames.size(); ++n) {
+        if (counters_.interpreted[n] != 0) {
+            all.emplace_back(std::string("jit_interpreted_") + kNames[n], counters_.interpreted[n]);
+        }
+    }
+    return all;
+}
+
 // --- the loop
 // --------------------------------------------------------------------------------------------
 
 ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
     u64 end = state_.instructions + std::min(budget_instructions, left);
+    if (budget_instructions >= kExactBudget) {
+        end -= jit::kMaxBlockInsns;
+    }
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
     for (;;) {
@@ -273,27 +304,62 @@ bool Jit::deliver(u64& end, ExitReasons& reasons) {
     return true;
 }
 
-// The block for EIP, made if need be; null: its first instruction is not plain bytes of one page.
+// The block for EIP, made if need be; null: its first instruction cannot be translated.
 Block* Jit::find_block() {
-    const LinearAddr linear{state_.eip};
+    const u32 eip = state_.eip;
     const bool user = state_.cpl == 3;
-    const u8* page = nullptr;
-    GuestFault ignored;
-    if (cpu_.mmu.code_page(linear, page, ignored) != Mmu::Code::memory) {
+    const auto page = code_page(eip);
+    if (!page) {
         return nullptr;
     }
-    GuestRam& ram = cpu_.io.memory.ram();
-    const PhysAddr address{static_cast<u64>(page - ram.base()) + (raw(linear) & kPageMask)};
-    if (Block* const known = cache_.find(address, state_.eip, user)) {
+    const PhysAddr address{page->number * kPageSize + (eip & kPageMask)};
+    Block* const known = cache_.find(address, eip, user);
+    if (known != nullptr && known->second_page == Block::kNoPage) {
         return known;
     }
-    const bool first_of_page = !ram.code().page_marked(address);
-    Block* const made = cache_.translate(address, state_.eip, user, page,
-                                         cpu_.mmu.fetch_entry(linear, page), ram.code());
-    if (first_of_page && made != nullptr) {
-        cpu_.mmu.forget_writable(page);
+    CodeMap& marks = cpu_.io.memory.ram().code();
+    const bool first_of_page = !marks.page_marked(address);
+    if (known == nullptr) {
+        if (Block* const made = cache_.translate(address, eip, user, *page, marks)) {
+            if (first_of_page) {
+                cpu_.mmu.forget_writable(page->bytes);
+            }
+            return made;
+        }
+    }
+    if ((eip & kPageMask) <= kPageSize - kMaxInsnLength) {
+        return nullptr;
+    }
+    // Perhaps it goes on in the next page. What lies there matters only if it does, so a fault there is for the
+    // interpreter to find.
+    const auto next = code_page((eip & ~kPageMask) + kPageSize);
+    if (!next) {
+        return nullptr;
+    }
+    if (known != nullptr) {
+        if (known->second_page == next->number) {
+            return known;
+        }
+        cache_.discard(*known);
+    }
+    Block* const made = cache_.translate_straddling(address, eip, user, *page, *next, marks);
+    if (made != nullptr) {
+        cpu_.mmu.forget_writable(page->bytes);
+        cpu_.mmu.forget_writable(next->bytes);
     }
     return made;
+}
+
+std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
+    const u8* bytes = nullptr;
+    GuestFault ignored;
+    if (cpu_.mmu.code_page(LinearAddr{linear}, bytes, ignored) != Mmu::Code::memory) {
+        return std::nullopt;
+    }
+    return jit::BlockCache::CodePage{
+        .bytes = bytes,
+        .fetch_entry = cpu_.mmu.fetch_entry(LinearAddr{linear}, bytes),
+        .number = static_cast<u64>(bytes - cpu_.io.memory.ram().base()) / kPageSize};
 }
 
 // EIP and the count of instructions, from where emitted code was left.
@@ -357,7 +423,7 @@ u32 Jit::commit() noexcept {
 }
 
 u32 Jit::interpret(const jit::Interpreted& what) noexcept {
-    ++counters_.interpreted;
+    ++counters_.interpreted[static_cast<std::size_t>(what.insn.op)];
     take_flags();
     state_.eip = what.eip;
     const u64 count = state_.instructions;  // that of the whole block

@@ -93,10 +93,38 @@ u32 branch_target(const Insn& insn, u32 eip) {
     return eip + insn.length + insn.imm;
 }
 
+void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan) {
+    plan.eip = eip;
+    plan.user = user;
+    plan.count = 0;
+    plan.straddles = true;
+    plan.depends.clear();
+    const u32 offset = eip & kPageMask;
+    const u32 here = kPageSize - offset;
+    std::array<u8, kMaxInsnLength> bytes{};
+    if (here >= bytes.size()) {
+        return;
+    }
+    std::copy_n(page + offset, here, bytes.begin());
+    std::copy_n(next, bytes.size() - here, bytes.begin() + here);
+    BlockPlan::Step& step = plan.steps[0];
+    if (decode(bytes, CodeSize::bits32, step.insn) != DecodeStatus::ok || step.insn.length <= here) {
+        return;
+    }
+    step.eip = eip;
+    plan.count = 1;
+    plan.length = step.insn.length;
+    plan.depends.push_back({static_cast<u16>(offset), kPageMask, false});
+    plan.depends.push_back({0, static_cast<u16>(plan.length - here - 1), true});
+    plan.live_after = eflags::kArith;
+    find_live_flags(plan);
+}
+
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {
     plan.eip = eip;
     plan.user = user;
     plan.count = 0;
+    plan.straddles = false;
     plan.depends.clear();
     u32 at = eip;
     while (plan.count < kMaxBlockInsns && plan.same_page(at)) {

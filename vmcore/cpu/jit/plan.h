@@ -22,6 +22,7 @@ struct BlockPlan {
     u32 eip = 0;
     bool user = false;
     unsigned count = 0;  // 0: not even the first instruction lies in the page as a whole
+    bool straddles = false;  // one instruction, which ends in the next page
     std::array<Step, kMaxBlockInsns> steps;
     u32 live_after = 0;  // flags that whatever follows the block may read
     u32 length = 0;      // bytes
@@ -31,6 +32,9 @@ struct BlockPlan {
     [[nodiscard]] u32 end() const { return eip + length; }
     [[nodiscard]] bool same_page(u32 other) const { return (eip ^ other) < kPageSize; }
 };
+
+// The one instruction at `eip`, the last bytes of `page` and the first of `next`, the page behind it.
+void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan);
 
 // Decodes from `eip` on. `page`: the bytes of the page that holds it. `exact_flags`: all flags are
 // taken to matter everywhere, so that the state is the interpreter's at each instruction.
