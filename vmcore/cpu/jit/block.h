@@ -38,7 +38,8 @@ struct Link {
     const u8* stub = nullptr;   // where it leads while there is no target
     u32 eip = 0;                // the target's
     // Which entry: `near` for a later instruction of the same page.
-    enum class Entry : u8 { near, poll, far } entry = Entry::far;
+    // `plain`: the block's other self, without a frame.
+    enum class Entry : u8 { near, poll, far, plain } entry = Entry::far;
     Block* from = nullptr;
     Block* to = nullptr;
     u32 previous = 0, next = 0;  // among the links to `to`; 0: none
@@ -71,10 +72,13 @@ struct Block {
     u32 incoming = 0;         // the first link to it
     u32 executions_seen = 0;
     std::vector<Interpreted*> interpreted;
+    Block* plain = nullptr;  // the same without a frame, once it was needed
+    bool is_plain = false;   // this is such a one: it is found by its other self only
 
     [[nodiscard]] const u8* entry(Link::Entry kind) const {
         switch (kind) {
             case Link::Entry::near:
+            case Link::Entry::plain:
                 return code + near_entry;
             case Link::Entry::poll:
                 return code + poll_entry;

@@ -61,7 +61,7 @@ Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, co
 
 // What plan_ says.
 Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* next,
-                        CodeMap& marks) {
+                        CodeMap& marks, bool plain) {
     u8* const base = memory_.reserve(kMostBlockBytes, [this](unsigned region) { evict(region); });
     auto block = std::make_unique<Block>();
     block->eip = plan_.eip;
@@ -69,6 +69,7 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
     block->length = static_cast<u16>(plan_.length);
     block->count = static_cast<u8>(plan_.count);
     block->user = plan_.user;
+    block->is_plain = plain;
     block->code = base;
     block->depends = plan_.depends;
     block->second_page = next != nullptr ? next->number : Block::kNoPage;
@@ -92,7 +93,9 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
     counters_.translated_insns += block->count;
     counters_.code_bytes += block->code_size;
     Block* const made = block.get();
-    blocks_[key(address, made->eip, made->user)] = made;
+    if (!plain) {
+        blocks_[key(address, made->eip, made->user)] = made;
+    }
     for (const u64 number : {page.number, made->second_page}) {
         if (number != Block::kNoPage) {
             pages_[number].push_back(made);
@@ -154,9 +157,28 @@ void BlockCache::drop(Block& block) {
     }
     hooks_.forget_jump(block.user, block.eip, block.code);
     const auto found = blocks_.find(key(block.address, block.eip, block.user));
-    if (found != blocks_.end() && found->second == &block) {
-        blocks_.erase(found);
+    if (found == blocks_.end()) {
+        return;
     }
+    if (found->second == &block) {
+        blocks_.erase(found);
+    } else if (found->second->plain == &block) {
+        found->second->plain = nullptr;
+    }
+}
+
+Block* BlockCache::plain(Block& block, const CodePage& page, CodeMap& marks) {
+    if (block.plain == nullptr) {
+        plan_block(block.eip, block.user, page.bytes, exact_flags_, plan_);
+        plan_.frame = {};
+        Block* const made = make(block.address, page, nullptr, marks, true);
+        // The block itself may have been evicted to make room.
+        if (Block* const whole = find(made->address, made->eip, made->user)) {
+            whole->plain = made;
+        }
+        return made;
+    }
+    return block.plain;
 }
 
 void BlockCache::discard(Block& block) {

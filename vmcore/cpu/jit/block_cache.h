@@ -59,6 +59,8 @@ class BlockCache final : private LinkNumbers {
     [[nodiscard]] const Link& link(u32 number) const { return links_[number]; }
     void connect(u32 number, Block& target);
 
+    // The same block without a frame (made if need be): entered at its near entry.
+    Block* plain(Block& block, const CodePage& page, CodeMap& marks);
     // Its bytes are the same, but another page lies behind by now.
     void discard(Block& block);
     // Bytes were written: drops the blocks that depend on them. True if there were any.
@@ -79,7 +81,8 @@ class BlockCache final : private LinkNumbers {
     }
 
     u32 new_link(u32 eip, Link::Entry entry) override;
-    Block* make(PhysAddr address, const CodePage& page, const CodePage* next, CodeMap& marks);
+    Block* make(PhysAddr address, const CodePage& page, const CodePage* next, CodeMap& marks,
+                bool plain = false);
     void mark_ranges(const Block& block, u64 page, CodeMap& marks) const;
     bool written_in_page(u64 page, u32 first, u32 last, CodeMap& marks);
     void take_from_pages(Block& block);

@@ -25,7 +25,7 @@ struct JitContext {
     u32 held_requests = 0;
     u64 site = 0;  // where an exit came from: the return address of the call that led to it
     u32 link = 0;  // the number of the link to be made
-    u32 padding = 0;
+    u32 bit_number = 0;  // of BT and its kin, on the way to its use
     alignas(
         16) std::array<u8, 32> bounce{};  // stands in for memory that cannot be reached directly
 };

@@ -103,6 +103,10 @@ bool to_memory(const Insn& insn) {
     return insn.dst == kNoRegister;
 }
 
+HostMemory host_memory(const Mem& at) {
+    return {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()};
+}
+
 }  // namespace
 
 void BlockEmitter::emit_bytes(HostMemory memory) {
@@ -134,7 +138,7 @@ bool BlockEmitter::emit_generic() {
         const unsigned high = high_byte_in_reg(insn());
         if (high == 0) {
             operand_access(kind, [this](const Mem& at) {
-                emit_bytes({at.baseReg().id(), at.indexReg().id()});
+                emit_bytes(host_memory(at));
             });
         } else {
             // AH cannot be named beside the host's registers for addresses: AL takes its place for
@@ -146,7 +150,7 @@ bool BlockEmitter::emit_generic() {
                 [this, swapped, high](const Mem& at) {
                     const u8 exchange[2] = {0x86, static_cast<u8>(0xc0 | high << 3 | (high - 4))};
                     a_.embed(exchange, 2);
-                    const Reencoded code(swapped, {at.baseReg().id(), at.indexReg().id()});
+                    const Reencoded code(swapped, host_memory(at));
                     a_.embed(code.bytes().data(), code.bytes().size());
                     a_.embed(exchange, 2);
                 },
@@ -268,12 +272,15 @@ bool BlockEmitter::emit_bit_string() {
     }
     save_flags();
     operand_address(false);
-    a_.mov(r9d, guest(i.src));
-    a_.sar(r9d, 5);
-    a_.lea(r14d, ptr(r14, r9, 2));
-    a_.mov(r9d, guest(i.src));
-    a_.and_(r9d, 31);
-    access(r14d, 4, kind, [this, op = i.op, lock = i.lock](const Mem& at) {
+    const Mem number = context_field(offsetof(JitContext, bit_number), 4);
+    a_.mov(r13d, guest(i.src));
+    a_.and_(r13d, 31);
+    a_.mov(number, r13d);
+    a_.mov(r13d, guest(i.src));
+    a_.sar(r13d, 5);
+    a_.lea(r14d, ptr(r14, r13, 2));
+    access(r14d, 4, kind, [this, op = i.op, lock = i.lock, number](const Mem& at) {
+        a_.mov(r11d, number);
         if (lock) {
             a_.lock();
         }
@@ -281,16 +288,16 @@ bool BlockEmitter::emit_bit_string() {
         operand.setSize(4);
         switch (op) {
             case Op::bt:
-                a_.bt(operand, r9d);
+                a_.bt(operand, r11d);
                 break;
             case Op::bts:
-                a_.bts(operand, r9d);
+                a_.bts(operand, r11d);
                 break;
             case Op::btr:
-                a_.btr(operand, r9d);
+                a_.btr(operand, r11d);
                 break;
             default:
-                a_.btc(operand, r9d);
+                a_.btc(operand, r11d);
                 break;
         }
     });

@@ -26,6 +26,7 @@ void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Blo
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    frame_steps_ = plan.frame.base == kNoRegister ? 0 : plan.frame.steps;
     code_.reset();
     code_.init(asmjit::Environment::host(), base);
     code_.attach(&a_);
@@ -97,6 +98,9 @@ void BlockEmitter::emit_entries(FetchEntries fetch) {
         // The next page may be another one by now, however this place was reached.
         a_.mov(r11, rcx);
         leave_unless_mapped(plan_->end(), fetch.next);
+    }
+    if (frame_steps_ != 0) {
+        emit_frame_check();
     }
     a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan_->count)));
 }
@@ -210,6 +214,7 @@ void BlockEmitter::interpreted(bool ends) {
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    frame_steps_ = 0;  // translations may be others now
 }
 
 // The return address that has just been emitted: the guest goes on at `eip`, with `left`

@@ -88,7 +88,8 @@ class BlockEmitter {
     // is a stand-in.
     void access(Gp address, unsigned size, AccessKind kind, const Body& body);
     void operand_access(AccessKind kind, const Body& body, bool direct = true);
-    [[nodiscard]] unsigned operand_bytes() const;
+    void emit_frame_check();
+    [[nodiscard]] bool access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body);
     [[nodiscard]] bool segment_usable(AccessKind kind);
 
     // --- emit_move.cpp, emit_alu.cpp, emit_branch.cpp: by group; false: not emitted
@@ -106,7 +107,8 @@ class BlockEmitter {
     void emit_call(u32 target);
     void emit_call_operand();
     void emit_return();
-    void push(const std::function<void(const Mem&)>& store);
+    void push(const Body& store);
+    void pop(const Body& load);
 
     [[nodiscard]] const BlockPlan::Step& step() const { return plan_->steps[index_]; }
     [[nodiscard]] const Insn& insn() const { return step().insn; }
@@ -139,6 +141,7 @@ class BlockEmitter {
     unsigned index_ = 0;  // of the step being emitted
     SavedFlags flags_;
     int producer_ = -1;  // the step that left all flags in the host's, if its operands still stand
+    unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
     std::vector<EmittedLink> links_;
     struct Later {

@@ -257,8 +257,9 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
         switch (why) {
             case Exit::link: {
                 const u32 number = context_.link;
+                const bool plain = cache_.link(number).entry == jit::Link::Entry::plain;
                 state_.eip = cache_.link(number).eip;
-                Block* const target = find_block();
+                Block* const target = plain ? find_plain(*cache_.link(number).from) : find_block();
                 if (target == nullptr) {
                     return false;
                 }
@@ -266,7 +267,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
                 if (cache_.link(number).from != nullptr && cache_.link(number).eip == target->eip) {
                     cache_.connect(number, *target);
                 }
-                code = target->code + target->poll_entry;
+                code = target->code + (plain ? target->near_entry : target->poll_entry);
                 break;
             }
             case Exit::miss: {
@@ -348,6 +349,11 @@ Block* Jit::find_block() {
         cpu_.mmu.forget_writable(next->bytes);
     }
     return made;
+}
+
+Block* Jit::find_plain(Block& block) {
+    const auto page = code_page(block.eip);
+    return page ? cache_.plain(block, *page, cpu_.io.memory.ram().code()) : nullptr;
 }
 
 std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {

@@ -49,6 +49,7 @@ class Jit final : public Engine, private CodeWatcher {
     void give_back_held();
     [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
     [[nodiscard]] jit::Block* find_block();
+    [[nodiscard]] jit::Block* find_plain(jit::Block& block);
     // The page that code at the linear address is fetched from; nothing if that is no plain memory, or faults.
     [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
     void locate_site();

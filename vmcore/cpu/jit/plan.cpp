@@ -89,6 +89,26 @@ bool ends_block(const Insn& insn) {
     return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti;
 }
 
+unsigned memory_operand_bytes(const Insn& insn) {
+    for (const Operand operand : opcode_row(insn.row).operands) {
+        switch (operand) {
+            case Operand::Eb:
+            case Operand::Ob:
+                return 1;
+            case Operand::Ew:
+                return 2;
+            case Operand::Mq:
+                return 8;
+            case Operand::Ev:
+            case Operand::Ov:
+                return insn.operand_size;
+            default:
+                break;
+        }
+    }
+    return insn.width;
+}
+
 u32 branch_target(const Insn& insn, u32 eip) {
     return eip + insn.length + insn.imm;
 }
@@ -98,6 +118,7 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPl
     plan.user = user;
     plan.count = 0;
     plan.straddles = true;
+    plan.frame = {};
     plan.depends.clear();
     const u32 offset = eip & kPageMask;
     const u32 here = kPageSize - offset;
@@ -147,6 +168,7 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan&
         {static_cast<u16>(eip & kPageMask), static_cast<u16>((at - 1) & kPageMask)});
     plan.live_after = exact_flags ? eflags::kArith : live_after_block(page, eflags::kArith, plan);
     find_live_flags(plan);
+    find_frame(plan);
     if (exact_flags) {
         for (unsigned n = 0; n < plan.count; ++n) {
             plan.steps[n].live_before = eflags::kArith;

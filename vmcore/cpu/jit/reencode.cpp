@@ -104,12 +104,14 @@ Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
     }
     put(insn.opcode);
     if (insn.has_modrm && insn.has_memory) {
-        // [base + index]; as a base, the numbers 5 and 13 want a displacement.
-        const unsigned mod = (memory.base & 7) == 5 ? 1 : 0;
+        // As a base, the numbers 5 and 13 want a displacement.
+        const bool none = memory.disp == 0 && (memory.base & 7) != 5;
+        const bool small = memory.disp >= -128 && memory.disp < 128;
+        const unsigned mod = none ? 0 : small ? 1 : 2;
         put(mod << 6 | (reg & 7) << 3 | 4);
         put((memory.index & 7) << 3 | (memory.base & 7));
-        if (mod == 1) {
-            put(0);
+        for (unsigned n = 0; n < (none ? 0u : small ? 1u : 4u); ++n) {
+            put(static_cast<u32>(memory.disp) >> (8 * n) & 0xff);
         }
     } else if (insn.has_modrm) {
         put(0xc0 | (reg & 7) << 3 | (rm & 7));

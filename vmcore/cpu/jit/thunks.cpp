@@ -237,11 +237,13 @@ class ThunkEmitter {
         store_gprs(kKeptGprs);
         save_flags();
         store_count();
+        a_.mov(ENNEAD_CONTEXT(r9), r9);
         a_.mov(rsi, r13);
         call(interpret);
         a_.cmp(eax, Imm(static_cast<i32>(kGoOn)));
         a_.jne(leave);
         load_count();
+        a_.mov(r9, ENNEAD_CONTEXT(r9));
         restore_flags();
         load_gprs(kKeptGprs);
         load_gprs(kVolatileGprs);
