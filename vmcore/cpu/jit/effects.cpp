@@ -125,6 +125,8 @@ FlagEffects flag_effects(const Insn& insn) {
             return {.reads = kCf, .kills = kCf, .writes = true};
         case Op::popf:
             return kReplacesAll;
+        case Op::pushf:
+            return {.reads = kArith};
         case Op::fpu_d8:
         case Op::fpu_d9:
         case Op::fpu_da:

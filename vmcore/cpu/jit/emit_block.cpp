@@ -124,7 +124,8 @@ void BlockEmitter::emit_step() {
     const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_divide() ||
                          emit_bit_string() || emit_flag_ops() || emit_branch();
     if (!emitted) {
-        interpreted(ends_block(insn()));
+        // STI and POPF may let an interrupt in.
+        interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
     }
     // Its operands are known to stand only until the next instruction.
     if (producer_ != static_cast<int>(index_)) {

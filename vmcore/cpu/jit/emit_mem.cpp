@@ -83,6 +83,13 @@ bool BlockEmitter::segment_usable(AccessKind kind) {
     return true;
 }
 
+// Whether the step's own operation reads flags, or leaves some of those that are wanted.
+bool BlockEmitter::operation_wants_flags() const {
+    const FlagEffects effects = flag_effects(insn());
+    return insn().op != Op::pushf /* has fetched them before */ &&
+           (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
+}
+
 void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body& body) {
     save_flags();
     const FlagEffects effects = flag_effects(insn());
@@ -105,9 +112,7 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
     }
     a_.bind(back);
     // An operation that reads flags, or leaves some of those that are wanted, needs them now.
-    const bool restore =
-        flags_.at != FlagsAt::host &&
-        (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
+    const bool restore = flags_.at != FlagsAt::host && operation_wants_flags();
     const SavedFlags saved = flags_;
     const auto operate = [this, saved, restore, address, body] {
         if (restore) {
@@ -196,8 +201,7 @@ bool BlockEmitter::access_in_frame(i32 at, unsigned size, AccessKind kind, const
         from_start + static_cast<i32>(size) > frame.low + static_cast<i32>(frame.span)) {
         return false;
     }
-    const FlagEffects effects = flag_effects(insn());
-    if (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0)) {
+    if (operation_wants_flags()) {
         need_flags();
     }
     body(Mem(guest64(frame.base), r9, 0, at));

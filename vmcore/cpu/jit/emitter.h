@@ -72,6 +72,7 @@ class BlockEmitter {
 
     [[nodiscard]] u32 wanted_flags() const { return step().live_before; }
     [[nodiscard]] u32 live_after_step() const;
+    [[nodiscard]] bool operation_wants_flags() const;
     void save_flags();
     void need_flags();
     void emit_restore();
@@ -101,6 +102,8 @@ class BlockEmitter {
     bool emit_divide();
     bool emit_bit_string();
     bool emit_flag_ops();
+    void emit_pushf();
+    void emit_popf();
     bool emit_branch();
     void emit_jcc();
     void emit_count_branch();

@@ -26,11 +26,13 @@ std::optional<Extent> stack_access(const Insn& insn) {
         case Op::push_imm:
         case Op::push_rm:
         case Op::push_sreg:
+        case Op::pushf:
         case Op::call_rel:
         case Op::call_rm:
             return Extent{-4, 0, true};
         case Op::pop_r:
         case Op::pop_rm:
+        case Op::popf:
         case Op::ret:
         case Op::ret_imm:
             return Extent{0, 4, false};
@@ -46,7 +48,10 @@ std::optional<i32> esp_movement(const Insn& insn) {
         case Op::push_imm:
         case Op::push_rm:
         case Op::push_sreg:
+        case Op::pushf:
             return -4;
+        case Op::popf:
+            return 4;
         case Op::pop_r:
         case Op::pop_rm:
             return insn.dst == kEsp ? std::nullopt : std::optional(4);

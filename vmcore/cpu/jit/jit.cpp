@@ -227,9 +227,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
     const u8* code = nullptr;
     for (;;) {
         const bool user = state_.cpl == 3;
-        state_.stop_at.store(
-            std::min(end - jit::kMaxBlockInsns, state_.instructions + kLongestStay));
-        if (state_.requests.load() != 0) {
+        if (!set_stop(end) || state_.requests.load() != 0) {
             return true;
         }
         if (code == nullptr) {
@@ -247,11 +245,14 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             stack_[user] = context_.return_stack;
         }
         code = nullptr;
-        if (why == Exit::done) {
-            return true;
-        }
-        if (why == Exit::undelivered) {
-            return deliver(end, reasons);
+        if (why == Exit::done || why == Exit::undelivered) {
+            if (why == Exit::undelivered) {
+                deliver(end, reasons);
+            }
+            if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
+                return true;
+            }
+            continue;
         }
         take_flags();
         switch (why) {
@@ -282,7 +283,11 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             }
             case Exit::fault:
                 locate_site();
-                return deliver(end, reasons);
+                deliver(end, reasons);
+                if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
+                    return true;
+                }
+                break;
             case Exit::changed:
                 locate_site();
                 return true;
@@ -292,7 +297,22 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
     }
 }
 
-bool Jit::deliver(u64& end, ExitReasons& reasons) {
+// Tells emitted code when to look up. False: now.
+bool Jit::set_stop(u64 end) {
+    const u64 now = state_.instructions;
+    const u64 last = end < jit::kMaxBlockInsns ? 0 : end - jit::kMaxBlockInsns;
+    if (now >= last) {
+        return false;
+    }
+    // Stored again only where it must be: the store is one that other threads see at once.
+    if (now >= stop_ || stop_ > last || state_.stop_at.load(std::memory_order_relaxed) != stop_) {
+        stop_ = std::min(last, now + kLongestStay);
+        state_.stop_at.store(stop_);
+    }
+    return true;
+}
+
+void Jit::deliver(u64& end, ExitReasons& reasons) {
     ++counters_.faults;
     const GuestFault fault = cpu_.fault();  // delivery may raise others into the same place
     if (!fault.is_trap) {
@@ -302,7 +322,6 @@ bool Jit::deliver(u64& end, ExitReasons& reasons) {
     // for ever.
     end -= end > state_.instructions ? 1 : 0;
     reasons.shutdown = !deliver_fault(cpu_, fault);
-    return true;
 }
 
 // The block for EIP, made if need be; null: its first instruction cannot be translated.

@@ -53,7 +53,8 @@ class Jit final : public Engine, private CodeWatcher {
     // The page that code at the linear address is fetched from; nothing if that is no plain memory, or faults.
     [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
     void locate_site();
-    [[nodiscard]] bool deliver(u64& end, ExitReasons& reasons);
+    void deliver(u64& end, ExitReasons& reasons);
+    [[nodiscard]] bool set_stop(u64 end);
 
     void reset_return_stacks();
     void take_flags();  // from the context to EFLAGS
@@ -88,6 +89,7 @@ class Jit final : public Engine, private CodeWatcher {
     JitCounters counters_;
 
     u32 accessed_ = 0, accessed_size_ = 0;  // the access that the bounce buffer stands in for
+    u64 stop_ = 0;               // what was stored as stop_at
     bool code_changed_ = false;             // since emitted code was entered
 };
 

@@ -86,7 +86,8 @@ void find_live_flags(BlockPlan& plan) {
 }  // namespace
 
 bool ends_block(const Insn& insn) {
-    return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti;
+    return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti &&
+           insn.op != Op::popf;
 }
 
 unsigned memory_operand_bytes(const Insn& insn) {
