@@ -5,6 +5,7 @@
 
 #include "vmcore/cpu/interp/handlers.h"
 #include "vmcore/cpu/interp/simd_operands.h"
+#include "vmcore/cpu/interp/x87_ops.h"
 
 namespace ennead::vmcore {
 namespace {
@@ -96,7 +97,9 @@ bool exec_masked_store(Cpu& cpu, const Insn& insn, u32 size) {
             return false;
         }
     }
-    store_simd_reg(cpu, insn, *o.form, o.reg);  // unchanged, but for what follows from MMX use
+    if (o.form->uses_mmx(false)) {
+        x87::enter_mmx(cpu.state.x87);
+    }
     return true;
 }
 
