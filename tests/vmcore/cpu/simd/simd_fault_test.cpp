@@ -254,6 +254,17 @@ TEST_F(SimdFaults, stores_to_read_only_pages_fault_and_loads_do_not) {
     }
 }
 
+TEST(SimdRealMode, operands_stay_inside_the_segment) {
+    test::SimdMachine machine(test::Mode::real);
+    machine.state.gpr[kEsi] = machine.state.gpr[kEbp] = 0xfff1;
+    EXPECT_EQ(machine.execute("0f 10 04")->vector, Vector::gp);     // MOVUPS XMM0, [SI]
+    EXPECT_EQ(machine.execute("0f 10 46 00")->vector, Vector::ss);  // [BP+0]
+    machine.state.gpr[kEsi] = 0xfff0;
+    machine.poke<u64>(kData + 0xfff8, 0x1122334455667788);
+    EXPECT_FALSE(machine.execute("0f 28 04").has_value());
+    EXPECT_EQ(machine.state.xmm[0].lane<u64>(1), 0x1122334455667788u);
+}
+
 TEST_F(SimdFaults, masked_stores_fault_only_for_bytes_they_write) {
     machine_.enable_paging();
     constexpr u32 kEnd = kData + kPageSize;
