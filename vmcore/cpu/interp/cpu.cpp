@@ -3,6 +3,8 @@
 // of mode.
 #include "vmcore/cpu/interp/cpu.h"
 
+#include <algorithm>
+
 #include "vmcore/cpu/interp/debug.h"
 
 namespace ennead::vmcore {
@@ -70,7 +72,9 @@ void Cpu::derive_flat() {
 }
 
 bool Cpu::check_alignment(LinearAddr address, u32 size) {
-    if (alignment_checked_ && (raw(address) & (size - 1)) != 0) {
+    // Larger operands need 8 (SDM vol 2B, MOVUPS); those of 16 that must be aligned are #GP by
+    // then.
+    if (alignment_checked_ && (raw(address) & (std::min(size, 8u) - 1)) != 0) {
         return raise(Vector::ac, 0);
     }
     return true;
