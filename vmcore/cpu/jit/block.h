@@ -23,6 +23,7 @@ struct Interpreted {
     u32 eip = 0;
     u8 left = 0;  // instructions of the block from this one on
     bool ends_block = false;
+    bool uses_fpu = false;  // x87, MMX or SSE state
 };
 
 // A return address in emitted code, and what it says about the guest.

@@ -26,6 +26,7 @@ void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Blo
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    fpu_level_ = 0;
     frame_steps_ = plan.frame.base == kNoRegister ? 0 : plan.frame.steps;
     code_.reset();
     code_.init(asmjit::Environment::host(), base);
@@ -122,7 +123,8 @@ void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
 
 void BlockEmitter::emit_step() {
     const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_divide() ||
-                         emit_bit_string() || emit_flag_ops() || emit_branch();
+                         emit_bit_string() || emit_flag_ops() || emit_branch() || emit_x87() ||
+                         emit_simd();
     if (!emitted) {
         // STI and POPF may let an interrupt in.
         interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
@@ -199,7 +201,8 @@ Interpreted* BlockEmitter::record(bool ends) {
                                  .handler = select_handler(insn()),
                                  .eip = step().eip,
                                  .left = static_cast<u8>(plan_->count - index_),
-                                 .ends_block = ends};
+                                 .ends_block = ends,
+                                 .uses_fpu = uses_fpu(insn())};
     block_->interpreted.push_back(what);
     return what;
 }
@@ -215,6 +218,7 @@ void BlockEmitter::interpreted(bool ends) {
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    fpu_level_ = 0;
     frame_steps_ = 0;  // translations may be others now
 }
 

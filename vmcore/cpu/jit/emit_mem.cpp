@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The way to an operand in memory: address, translation by the flat tables, and what is done when
 // that fails.
+#include <bit>
 #include <cstddef>
 
 #include "vmcore/cpu/decode/tables.h"
@@ -107,7 +108,8 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
     a_.test(r13, r13);
     a_.long_().jz(absent);
     if (size > 1) {
-        a_.test(low_byte(address), static_cast<i32>(size - 1));
+        // What is aligned crosses no page's end; ten bytes go by the next power of two.
+        a_.test(low_byte(address), static_cast<i32>(std::bit_ceil(size) - 1));
         a_.long_().jnz(odd);
     }
     a_.bind(back);

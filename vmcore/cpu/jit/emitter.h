@@ -105,6 +105,12 @@ class BlockEmitter {
     void emit_pushf();
     void emit_popf();
     bool emit_branch();
+    // --- emit_fpu.cpp
+    bool emit_x87();
+    bool emit_simd();
+    bool emit_load_control(bool x87);
+    void emit_aligned(AccessKind kind);
+    void need_fpu(u8 level);  // as JitContext::fpu_live
     void emit_jcc();
     void emit_count_branch();
     void emit_call(u32 target);
@@ -144,6 +150,7 @@ class BlockEmitter {
     unsigned index_ = 0;  // of the step being emitted
     SavedFlags flags_;
     int producer_ = -1;  // the step that left all flags in the host's, if its operands still stand
+    u8 fpu_level_ = 0;  // what need_fpu() has seen to so far
     unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
     std::vector<EmittedLink> links_;

@@ -93,6 +93,12 @@ bool operand_in_frame(const Insn& insn, u8 base) {
 
 // Whether the operand in memory may be written. (Where this is wrong, the emitter looks the operand up.)
 bool writes_operand(const Insn& insn) {
+    if (const X87Memory x87 = x87_memory(insn); x87.bytes != 0) {
+        return x87.writes;
+    }
+    if (const SimdForm& simd = opcode_row(insn.row).simd; simd.present) {
+        return simd.writes_memory;
+    }
     if (insn.dst != kNoRegister) {
         return insn.op == Op::xchg;
     }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
@@ -24,6 +25,9 @@ Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind) noexc
 }
 u32 commit_memory(void* engine) noexcept {
     return static_cast<Jit*>(engine)->commit();
+}
+u32 load_fpu(void* engine) noexcept {
+    return static_cast<Jit*>(engine)->load_fpu();
 }
 u32 interpret(void* engine, const Interpreted* what) noexcept {
     return static_cast<Jit*>(engine)->interpret(*what);
@@ -180,6 +184,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
         if (alone != 0) {
             ++counters_.interpreted_runs;
             give_back_held();
+            sync_fpu();
             reasons = interpreter_.run(std::min(alone, end - std::min(end, state_.instructions)));
             reasons.budget = false;
             if (over(reasons)) {
@@ -188,6 +193,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
         }
     }
     give_back_held();
+    sync_fpu();
     return reasons;
 }
 
@@ -447,6 +453,38 @@ u32 Jit::commit() noexcept {
     return code_changed_ ? 1 : 0;
 }
 
+// With an exception unmasked, or waiting, every instruction has to be looked at: that is the interpreter's work.
+u32 Jit::load_fpu() noexcept {
+    if ((state_.cr0 & (cr0::kEm | cr0::kTs)) != 0) {
+        return 0;
+    }
+    auto& image = context_.fpu;
+    if (context_.fpu_parked == 0) {
+        const auto fresh = fxsave::image_of(state_);
+        std::memcpy(image.bytes.data(), fresh.bytes.data(), fresh.bytes.size());
+        context_.fpu_parked = 1;
+    }
+    constexpr u16 kX87Masks = 0x3f, kX87ErrorSummary = 1u << 7;
+    if ((image.get<u16>(fxsave::kControl) & kX87Masks) != kX87Masks ||
+        (image.get<u16>(fxsave::kStatus) & kX87ErrorSummary) != 0 ||
+        (image.get<u32>(fxsave::kMxcsr) & mxcsr::kMasks) != mxcsr::kMasks) {
+        return 0;
+    }
+    return (state_.cr4 & cr4::kOsfxsr) != 0 ? 2 : 1;
+}
+
+void Jit::sync_fpu() {
+    if (context_.fpu_parked == 0) {
+        return;
+    }
+    context_.fpu_parked = 0;
+    const auto& image = context_.fpu;
+    // Where the last x87 instruction was, the host can only tell of its own.
+    fxsave::get_x87(state_.x87, image, false);
+    state_.mxcsr = image.get<u32>(fxsave::kMxcsr);
+    std::memcpy(state_.xmm.data(), image.bytes.data() + fxsave::kXmm, sizeof state_.xmm);
+}
+
 u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     ++counters_.interpreted[static_cast<std::size_t>(what.insn.op)];
     take_flags();
@@ -454,6 +492,9 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     const u64 count = state_.instructions;  // that of the whole block
     const u32 next = what.eip + what.insn.length;
     cpu_.next_eip = next;
+    if (what.uses_fpu) {
+        sync_fpu();
+    }
     if (!what.handler(cpu_, what.insn)) {
         state_.instructions = count - what.left;
         return static_cast<u32>(Exit::undelivered);

@@ -41,6 +41,7 @@ class Jit final : public Engine, private CodeWatcher {
     // For emitted code (helpers.h).
     jit::Reached reach(u32 address, u32 size, jit::AccessKind kind) noexcept;
     u32 commit() noexcept;
+    u32 load_fpu() noexcept;
     u32 interpret(const jit::Interpreted& what) noexcept;
 
   private:
@@ -57,6 +58,7 @@ class Jit final : public Engine, private CodeWatcher {
     [[nodiscard]] bool set_stop(u64 end);
 
     void reset_return_stacks();
+    void sync_fpu();     // what is parked in the context goes to CpuState
     void take_flags();  // from the context to EFLAGS
     void give_flags();
     [[nodiscard]] const u8*& jump_slot(bool user, u32 eip);

@@ -90,7 +90,41 @@ bool ends_block(const Insn& insn) {
            insn.op != Op::popf;
 }
 
+bool is_x87(const Insn& insn) {
+    return insn.op >= Op::fpu_d8 && insn.op <= Op::fpu_df;
+}
+
+bool uses_fpu(const Insn& insn) {
+    return is_x87(insn) || insn.op == Op::fwait || opcode_row(insn.row).simd.present;
+}
+
+X87Memory x87_memory(const Insn& insn) {
+    if (!is_x87(insn) || !insn.has_memory) {
+        return {};
+    }
+    // By escape byte and ModRM's /reg (SDM vol 2D, appendix A.5).
+    constexpr u8 kW = 0x80;
+    constexpr u8 kForms[8][8] = {
+        {4, 4, 4, 4, 4, 4, 4, 4},
+        {4, 0, 4 | kW, 4 | kW, 0, 2, 0, 2 | kW},
+        {4, 4, 4, 4, 4, 4, 4, 4},
+        {4, 4 | kW, 4 | kW, 4 | kW, 0, 10, 0, 10 | kW},
+        {8, 8, 8, 8, 8, 8, 8, 8},
+        {8, 8 | kW, 8 | kW, 8 | kW, 0, 0, 0, 2 | kW},
+        {2, 2, 2, 2, 2, 2, 2, 2},
+        {2, 2 | kW, 2 | kW, 2 | kW, 10, 8, 10 | kW, 8 | kW},
+    };
+    const u8 form = kForms[insn.opcode & 7][insn.reg()];
+    return {static_cast<u8>(form & ~kW), (form & kW) != 0};
+}
+
 unsigned memory_operand_bytes(const Insn& insn) {
+    if (is_x87(insn)) {
+        return x87_memory(insn).bytes;
+    }
+    if (const SimdForm& simd = opcode_row(insn.row).simd; simd.present) {
+        return simd.memory_bytes;
+    }
     for (const Operand operand : opcode_row(insn.row).operands) {
         switch (operand) {
             case Operand::Eb:

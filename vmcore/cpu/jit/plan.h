@@ -54,6 +54,16 @@ void find_frame(BlockPlan& plan);
 // taken to matter everywhere, so that the state is the interpreter's at each instruction.
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan);
 
+// Whether it works on x87, MMX or SSE state.
+[[nodiscard]] bool uses_fpu(const Insn& insn);
+
+// How an x87 instruction uses memory; no bytes: not at all, or in a way of its own (environments, state).
+struct X87Memory {
+    u8 bytes = 0;
+    bool writes = false;
+};
+[[nodiscard]] X87Memory x87_memory(const Insn& insn);
+
 // The size of the operand in memory, in bytes.
 [[nodiscard]] unsigned memory_operand_bytes(const Insn& insn);
 

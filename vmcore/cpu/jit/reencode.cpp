@@ -84,13 +84,22 @@ Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
             rm = kind == Kind::register_ ? host_number(rm) : rm;
         }
     }
+    if (row.simd.present) {
+        reg = row.simd.reg == SimdForm::File::general ? host_number(reg) : reg;
+        rm = row.simd.rm == SimdForm::File::general && !insn.has_memory ? host_number(rm) : rm;
+    }
+    const bool escape = insn.op >= Op::fpu_d8 && insn.op <= Op::fpu_df;
     unsigned rex = 0;
     if (insn.has_modrm) {
         rex |= (reg >> 3) << 2;
         rex |= insn.has_memory ? (memory.index >> 3) << 1 | memory.base >> 3 : rm >> 3;
     }
     possible_ = !(high_byte && rex != 0);
-    if (insn.operand_size == 2) {
+    if (row.simd.present) {
+        if (row.simd.prefix != 0) {
+            put(row.simd.prefix);
+        }
+    } else if (insn.operand_size == 2 && !escape) {
         put(0x66);
     }
     if (insn.lock) {
