@@ -141,7 +141,7 @@ debian-root:
 BENCH := tests/bench
 BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
 BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
-BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command \
+BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
                    $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
                $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
 
@@ -160,6 +160,8 @@ bench: packages bench-packages
 bench-programs: $(BENCH_BUILT)
 $(BUILD)/bench/%/command: $(BENCH)/programs/command.c $(BENCH)/programs/bench.h
 	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
+$(BUILD)/bench/native/tsc: $(BENCH)/programs/tsc.c
+	$(call bench_cc,$(CC))
 $(BUILD)/bench/native/%-x87: %.c $(BENCH_MAIN)
 	$(call bench_cc,$(CC) $(X87))
 $(BUILD)/bench/native/%: %.c $(BENCH_MAIN)
