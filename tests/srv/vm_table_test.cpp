@@ -52,9 +52,10 @@ class Tree : public LoopTest {
     }
     // False: there is none, or no place where it can keep its scratch layer.
     bool use_real_program() {
-        const std::string here = Installation::find().vm_program;
+        // Above all the program of the same build, which under a sanitizer is sanitized as well.
+        const fs::path tests = fs::read_symlink("/proc/self/exe").parent_path();
         for (const fs::path& path :
-             {fs::path(here), fs::path(here).parent_path().parent_path() / "ennead-vm",
+             {tests.parent_path() / "ennead-vm", fs::path(Installation::find().vm_program),
               fs::path(ENNEAD_TEST_DATA).parent_path() / "build/ennead-vm"}) {
             if (access(path.c_str(), X_OK) == 0) {
                 services->installation.vm_program = path;
