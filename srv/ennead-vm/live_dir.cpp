@@ -40,6 +40,8 @@ const char* reason_name(vmcore::OffReason reason) {
             return "resetloop";
         case vmcore::OffReason::triple_fault:
             return "triplefault";
+        case vmcore::OffReason::panic:
+            return "panic";
     }
     return "unknown";
 }

@@ -80,6 +80,9 @@ const char* reason_text(const std::string& reason) {
     if (reason == "resetloop") {
         return "ten resets in ten seconds";
     }
+    if (reason == "panic") {
+        return "the guest's kernel panicked; its last words are in log";
+    }
     if (reason == "triplefault") {
         return "the CPU shut down: a fault in the handler of a double fault";
     }

@@ -491,6 +491,16 @@ TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     EXPECT_EQ(cat("status").find("1 1 stopped poweroff 32M "), 0u) << cat("status");
 }
 
+TEST_F(RealVm, panic_leaves_everything_to_look_at) {
+    set_kernel(code::kPanic);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_TRUE(reaches("1", "stopped panic 0"));
+    EXPECT_NE(wait_text("1").find("kernel panicked"), std::string::npos);
+    EXPECT_EQ(cat("1/regs").find("eax "), 0u);
+    EXPECT_NE(cat("1/mem").find(std::string(code::kPanic.begin(), code::kPanic.end())),
+              std::string::npos);
+}
+
 TEST_F(RealVm, triple_fault_and_reset_loop_have_their_reasons) {
     set_kernel(code::kTripleFault);
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
