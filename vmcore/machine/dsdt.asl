@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a guest cannot find out by itself: the PCI root with its windows and interrupts, and how to power off and to tell of a panic.
+// What a guest cannot find out by itself: the PCI root with its windows and interrupts, how to power off, and how
+// to tell of a panic.
 //
 // Everything here is interpreted by the guest while it boots, so there is nothing beyond what it needs. No
 // device is named that would make it probe for something that is not there; the serial ports and the clock it
