@@ -6,8 +6,10 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
+#include "srv/ennead/deadline.h"
 #include "synthfs/result.h"
 
 namespace ennead::srv {
@@ -15,6 +17,7 @@ namespace ennead::srv {
 using synthfs::Checked;
 using synthfs::CheckedReply;
 using synthfs::Command;
+using synthfs::Fault;
 using synthfs::HandlePtr;
 using synthfs::make_fault;
 using synthfs::NodePtr;
@@ -22,6 +25,15 @@ using synthfs::RequestPtr;
 using synthfs::Result;
 
 namespace {
+
+// A write to ctl keeps other writers of the file out, so it must not wait for a process that
+// hangs: after this long it fails, and `kill` has its turn. A process that lives answers within
+// milliseconds; to build a machine it has to read a kernel.
+constexpr std::chrono::seconds kControlPatience{5}, kBuildPatience{30};
+
+Fault no_answer() {
+    return make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it");
+}
 
 // `error errno file column 'command' 'text'`, as LiveDir tells it.
 synthfs::ErrorRecord error_record(const Command& event) {
@@ -69,7 +81,7 @@ Checked<std::shared_ptr<RemoteMachine>> RemoteMachine::spawn(boost::asio::io_con
                                                              const std::string& program,
                                                              StartMessage message, Grants grants,
                                                              Hooks hooks) {
-    auto machine = std::shared_ptr<RemoteMachine>(new RemoteMachine(std::move(hooks)));
+    auto machine = std::shared_ptr<RemoteMachine>(new RemoteMachine(io, std::move(hooks)));
     Fd socket;
     auto process = VmProcess::spawn(io, program, std::move(message), std::move(grants),
                                     machine->callback(&RemoteMachine::process_ended), socket);
@@ -77,21 +89,27 @@ Checked<std::shared_ptr<RemoteMachine>> RemoteMachine::spawn(boost::asio::io_con
         return process.error();
     }
     machine->process_ = std::move(process.value());
-    machine->connect(io, std::move(socket));
+    machine->connect(std::move(socket));
     return machine;
 }
 
-void RemoteMachine::connect(boost::asio::io_context& io, Fd socket) {
+void RemoteMachine::connect(Fd socket) {
+    ready_ = answer_within<Checked<>>(io_, kBuildPatience, no_answer(),
+                                      callback(&RemoteMachine::tell_ready));
     link_ = std::make_unique<VmLink>(
-        io, std::move(socket),
+        io_, std::move(socket),
         VmLink::Hooks{.ready = callback(&RemoteMachine::built),
                       // A process that closes its end is about to be reaped.
                       .lost = callback(&RemoteMachine::kill)});
 }
 
+void RemoteMachine::tell_ready(Checked<> outcome) {
+    hooks_.ready(std::move(outcome));
+}
+
 void RemoteMachine::built(Checked<NodePtr> tree) {
     if (!tree) {
-        hooks_.ready(tree.error());
+        ready_(tree.error());
         return;
     }
     tree_ = std::move(tree.value());
@@ -100,7 +118,7 @@ void RemoteMachine::built(Checked<NodePtr> tree) {
 
 void RemoteMachine::console_opened(Result<HandlePtr> handle) {
     if (!handle) {
-        hooks_.ready(synthfs::fault_of(handle.error()));
+        ready_(synthfs::fault_of(handle.error()));
         return;
     }
     console_handle_ = handle.value();
@@ -109,21 +127,23 @@ void RemoteMachine::console_opened(Result<HandlePtr> handle) {
 
 void RemoteMachine::events_opened(Result<HandlePtr> handle) {
     if (!handle) {
-        hooks_.ready(synthfs::fault_of(handle.error()));
+        ready_(synthfs::fault_of(handle.error()));
         return;
     }
     console_open_ = true;
     console_pump_ =
         StreamPump::start(console_handle_, hooks_.console, callback(&RemoteMachine::console_ended));
     event_pump_ = StreamPump::start(handle.value(), callback(&RemoteMachine::event_bytes), [] {});
-    hooks_.ready(synthfs::success());
+    ready_(synthfs::success());
 }
 
 // --- while it runs
 // -----------------------------------------------------------------------------------------------
 
-void RemoteMachine::control(const std::string& line, CheckedReply<> reply) {
-    open_file(tree_, "ctl", O_WRONLY, [line, reply = std::move(reply)](Result<HandlePtr> opened) {
+void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
+    const auto reply =
+        answer_within<Checked<>>(io_, kControlPatience, no_answer(), std::move(answer));
+    open_file(tree_, "ctl", O_WRONLY, [line, reply](Result<HandlePtr> opened) {
         if (!opened) {
             reply(synthfs::fault_of(opened.error()));
             return;

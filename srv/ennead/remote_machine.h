@@ -58,7 +58,8 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
 
     // The live files; null until the machine was built.
     [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
-    // A verb of its `ctl` (LiveDir): a line. With a tree only, as count_instructions().
+    // A verb of its `ctl` (LiveDir): a line. ETIMEDOUT from a process that hangs. With a tree only,
+    // as count_instructions().
     void control(const std::string& line, synthfs::CheckedReply<> reply);
     // Console input; EBUSY before the machine was built, EPIPE once it is off.
     void write_console(synthfs::RequestPtr request, std::span<const std::byte> data,
@@ -67,12 +68,13 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     void count_instructions(std::function<void(std::optional<std::uint64_t>)> reply);
 
   private:
-    explicit RemoteMachine(Hooks hooks) : hooks_(std::move(hooks)) {}
-    void connect(boost::asio::io_context& io, Fd socket);
+    RemoteMachine(boost::asio::io_context& io, Hooks hooks) : io_(io), hooks_(std::move(hooks)) {}
+    void connect(Fd socket);
     // A callback for others, which does nothing once this is closed or gone.
     template <class Method>
     auto callback(Method method);
 
+    void tell_ready(synthfs::Checked<> outcome);
     void built(synthfs::Checked<synthfs::NodePtr> tree);
     void console_opened(synthfs::Result<synthfs::HandlePtr> handle);
     void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
@@ -82,7 +84,9 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     void tell_off();
     void process_ended(Ending ending);
 
+    boost::asio::io_context& io_;
     Hooks hooks_;
+    synthfs::CheckedReply<> ready_;  // hooks_.ready, in time
     bool closed_ = false;
     std::unique_ptr<VmProcess> process_;
     std::unique_ptr<VmLink> link_;

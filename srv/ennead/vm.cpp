@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -15,6 +14,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "srv/ennead/deadline.h"
 #include "synthfs/result.h"
 
 namespace ennead::srv {
@@ -206,42 +206,24 @@ double Vm::uptime() const {
 }
 
 void Vm::status_text(CheckedReply<std::string> reply) {
-    struct Answer {
-        boost::asio::steady_timer deadline;
-        bool given = false;
-    };
-    auto answer = std::make_shared<Answer>(Answer{boost::asio::steady_timer(services_.io)});
-    const auto give = [answer, reply = std::move(reply), weak = weak_from_this()] {
+    const auto tell = [reply = std::move(reply),
+                       weak = weak_from_this()](std::optional<std::uint64_t> count) {
         const auto self = weak.lock();
-        if (std::exchange(answer->given, true)) {
-            return;
-        }
-        answer->deadline.cancel();
         if (!self) {
             reply(make_fault(ENODEV, "the VM was destroyed"));
             return;
         }
+        self->instructions_ = count.value_or(self->instructions_);
         reply(std::string(state_name(self->state_)) + ' ' + self->end_.reason + ' ' +
               self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
               std::to_string(self->instructions_) + '\n');
     };
     if (state_ != VmState::running || !tree()) {
-        give();
+        tell(std::nullopt);
         return;
     }
-    answer->deadline.expires_after(kStatusPatience);
-    answer->deadline.async_wait([give](boost::system::error_code ec) {
-        if (!ec) {
-            give();
-        }
-    });
-    machine_->count_instructions(
-        [give, weak = weak_from_this()](std::optional<std::uint64_t> count) {
-            if (const auto self = weak.lock(); self && count) {
-                self->instructions_ = *count;
-            }
-            give();
-        });
+    machine_->count_instructions(answer_within<std::optional<std::uint64_t>>(
+        services_.io, kStatusPatience, std::nullopt, tell));
 }
 
 std::string Vm::summary() const {

@@ -491,6 +491,26 @@ TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     EXPECT_EQ(cat("status").find("1 1 stopped poweroff 32M "), 0u) << cat("status");
 }
 
+TEST_F(RealVm, a_refusal_of_anything_is_told_in_words) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(echo(std::string("eax \0 '\n", 8), "1/regs"), EINVAL);
+    EXPECT_NE(cat("1/error").find(" EINVAL regs 'a NUL byte is not text'\n    eax ? '\n"),
+              std::string::npos)
+        << cat("1/error");
+}
+
+TEST_F(RealVm, a_process_that_hangs_keeps_nobody_from_killing_it) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const pid_t child = process();
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::kill(child, SIGSTOP), 0);
+    EXPECT_EQ(echo("pause", "1/ctl"), ETIMEDOUT);
+    EXPECT_NE(cat("1/error").find("does not answer"), std::string::npos);
+    EXPECT_EQ(cat("1/status").find("running "), 0u);
+    EXPECT_EQ(echo("kill", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "dead kill SIGKILL"));
+}
+
 TEST_F(RealVm, panic_leaves_everything_to_look_at) {
     set_kernel(code::kPanic);
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
