@@ -5,7 +5,7 @@ usage: terminal.py KEYS COMMAND…
 
 What is read from the file KEYS is typed; what the terminal shows goes to standard output. When
 asked where its cursor is, the terminal types that it is in column 8 of row 3, where a prompt of seven
-characters leaves it; how often it was asked stands in the last line, `asked N`.
+characters leaves it, and each time a line goes to standard error.
 """
 
 import fcntl
@@ -24,7 +24,6 @@ if child == 0:
     os.execvp(sys.argv[2], sys.argv[2:])
 fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
 
-asked = 0
 shown = b""
 keys = os.open(sys.argv[1], os.O_RDONLY)
 sources = [terminal, keys]
@@ -44,10 +43,9 @@ while terminal in sources:
                 before, shown = shown.split(QUESTION, 1)
                 os.write(1, before)
                 os.write(terminal, ANSWER)
-                asked += 1
+                os.write(2, b"asked\n")
             keep = next(n for n in (3, 2, 1, 0) if shown.endswith(QUESTION[:n]))
             os.write(1, shown[: len(shown) - keep])
             shown = shown[len(shown) - keep :]
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-os.write(1, b"\nasked %d\n" % asked)
 sys.exit(status if status >= 0 else 128 - status)
