@@ -121,7 +121,8 @@ SANITIZER_asan  := -fsanitize=address -fno-omit-frame-pointer
 SANITIZER_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZER_tsan  := -fsanitize=thread
 .PHONY: sanitized-tests
-sanitized-tests: unit-tests
+# The programs too: some of srv's tests start real machines.
+sanitized-tests: programs unit-tests
 	@BUILD=$(BUILD) UNIT_ONLY=1 sh tests/run.sh $(UNIT_TESTS)
 
 # --- the guest: cached outside the tree by a hash of the inputs ------------------------------------------------
