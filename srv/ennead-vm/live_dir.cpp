@@ -55,6 +55,8 @@ Fault wrong_state(RunState state) {
     return make_fault(EBUSY, "the machine is %s", name);
 }
 
+using Counters = std::vector<std::pair<std::string, vmcore::u64>>;
+
 std::uint64_t resident_bytes() {
     std::ifstream statm("/proc/self/statm");
     std::uint64_t total = 0, resident = 0;
@@ -368,17 +370,22 @@ synthfs::NodePtr LiveDir::make_stats() {
     file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
         on_vcpu(
             [](Vcpu& v) {
-                return std::pair(v.machine().cpu().state.instructions,
-                                 v.machine().clock().now_ns());
+                Counters counters = {{"instructions", v.machine().cpu().state.instructions},
+                                     {"machine_ns", v.machine().clock().now_ns()}};
+                for (auto& each : v.machine().engine().counters()) {
+                    counters.push_back(std::move(each));
+                }
+                return counters;
             },
-            [this, reply = std::move(reply)](std::pair<vmcore::u64, vmcore::u64> counts) {
+            [this, reply = std::move(reply)](const Counters& counters) {
                 const p9::ServerCounters& p9 = guest_root_.counters();
                 std::string text;
                 const auto line = [&text](const char* key, std::uint64_t value) {
                     text += std::string(key) + ' ' + std::to_string(value) + '\n';
                 };
-                line("instructions", counts.first);
-                line("machine_ns", counts.second);
+                for (const auto& [key, value] : counters) {
+                    line(key.c_str(), value);
+                }
                 line("cpu_ns", vcpu_->cpu_time_ns());
                 line("9p_requests", p9.requests);
                 line("9p_bytes_in", p9.bytes_in);

@@ -2,6 +2,10 @@
 // What runs guest code: the interpreter and the JIT are each an Engine over the same CpuState.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "vmcore/types.h"
 
 namespace ennead::vmcore {
@@ -16,13 +20,17 @@ struct ExitReasons {
 
 class Engine {
   public:
+    static constexpr u64 kExactBudget = 4096;
     virtual ~Engine() = default;
     // Runs on the vCPU thread until there is a reason to leave. At least one reason is set. The state is
-    // precise on return: eip stands at the next instruction.
+    // precise on return: eip stands at the next instruction. A budget below kExactBudget is used up to the last
+    // instruction, a greater one may leave a few.
     virtual ExitReasons run(u64 budget_instructions) = 0;
     // Something outside changed what translations were made from: control registers written through the register
     // file, ROM protection. (Changes of guest memory are told to GuestRam::written().)
     virtual void flush() = 0;
+    // What it has counted since power-on, as names and values in the order to be shown.
+    [[nodiscard]] virtual std::vector<std::pair<std::string, u64>> counters() const { return {}; }
 };
 
 enum class EngineKind { jit, interp };

@@ -43,6 +43,8 @@ void CpuState::reset() {
     x87 = X87State{};
     x87.control = 0x0040;
     x87.tag = 0x5555;
+    xmm = {};
+    mxcsr = mxcsr::kReset;
     instructions = 0;
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstring>
 
 #include "vmcore/types.h"
 
@@ -78,6 +79,33 @@ struct X87State {
     u16 instruction_selector = 0, operand_selector = 0;
 };
 
+// One XMM register, little-endian: lane 0 lies in the lowest bytes.
+struct alignas(16) Xmm {
+    std::array<u8, 16> bytes{};
+
+    // T is u8…u64; i < 16 / sizeof(T).
+    template <class T>
+    [[nodiscard]] T lane(unsigned i) const {
+        T value;
+        std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+        return value;
+    }
+    template <class T>
+    void set_lane(unsigned i, T value) {
+        std::memcpy(bytes.data() + i * sizeof(T), &value, sizeof(T));
+    }
+    bool operator==(const Xmm&) const = default;
+};
+
+// SDM vol 1 §10.2.3. The exception masks are the flags moved up by kMaskShift.
+namespace mxcsr {
+inline constexpr u32 kIe = 1u << 0, kDe = 1u << 1, kZe = 1u << 2, kOe = 1u << 3, kUe = 1u << 4, kPe = 1u << 5,
+                     kFlags = 0x3f, kDaz = 1u << 6, kMasks = 0x3fu << 7, kRounding = 3u << 13, kFtz = 1u << 15;
+inline constexpr unsigned kMaskShift = 7;
+inline constexpr u32 kReset = 0x1f80;
+inline constexpr u32 kSupported = 0xffff;  // MXCSR_MASK: setting another bit is #GP(0)
+}  // namespace mxcsr
+
 // Requests from outside the CPU, in CpuState::requests.
 inline constexpr u32 kRequestInterrupt = 1u << 0;  // INTR is asserted: ask the InterruptSource
 inline constexpr u32 kRequestNmi = 1u << 1;
@@ -113,7 +141,9 @@ struct CpuState {
     u64 misc_enable = 1;
     u64 tsc_offset = 0;  // added to machine time; WRMSR IA32_TIME_STAMP_COUNTER changes it
 
-    X87State x87;
+    X87State x87;  // the MMX register MMn is r[n].significand (SDM vol 3A §12.2)
+    std::array<Xmm, 8> xmm{};
+    u32 mxcsr = mxcsr::kReset;
 
     u64 instructions = 0;  // retired since power-on
 

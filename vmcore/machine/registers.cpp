@@ -19,7 +19,7 @@ struct Register {
 
 constexpr u32 kSettableFlags = 0x003f7fd5 | eflags::kFixed;
 constexpr u32 kSettableCr0 = 0xe005003f;
-constexpr u32 kSettableCr4 = 0x000000ff;
+constexpr u32 kSettableCr4 = 0x000006ff;
 
 void add_segment(std::vector<Register>& table, const std::string& name, Segment& (*of)(CpuState&)) {
     const auto field = [&](const char* suffix, unsigned bits, auto member, u64 allowed) {

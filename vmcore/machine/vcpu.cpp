@@ -9,9 +9,16 @@
 namespace ennead::vmcore {
 namespace {
 
-// How many instructions run between two looks at the clock: some 50 µs of interpreted code, so that
-// a timer is late by no more than that.
-constexpr u64 kSliceInstructions = 4096;
+// How much guest code runs between two looks at the clock, so that a timer is late by no more than that: as many
+// instructions as took this long the last time, within bounds.
+constexpr u64 kSliceNs = 50'000;
+constexpr u64 kLeastSlice = 4096, kLongestSlice = 400'000;
+
+u64 next_slice(u64 slice, u64 took_ns) {
+    const u64 fitting = slice * kSliceNs / std::max<u64>(took_ns, 1);
+    // No more than twice: one slice that did little by chance should not make the next one long.
+    return std::clamp(std::min(fitting, slice * 2), kLeastSlice, kLongestSlice);
+}
 
 // vm(4): ten resets in ten seconds are a loop.
 constexpr std::size_t kResetLoopCount = 10;
@@ -121,8 +128,12 @@ void Vcpu::run_commands() {
 }
 
 void Vcpu::run_guest() {
+    const u64 before = machine_->clock().now_ns();
     machine_->timers().run_due();
-    const ExitReasons why = machine_->engine().run(kSliceInstructions);
+    const ExitReasons why = machine_->engine().run(slice_);
+    if (why.budget) {
+        slice_ = next_slice(slice_, machine_->clock().now_ns() - before);
+    }
     machine_->exchange_bytes();
     if (why.shutdown) {
         // A PC's chipset answers the shutdown cycle with a reset, but the triple fault of a guest

@@ -62,6 +62,7 @@ class Vcpu {
     std::unique_ptr<Machine> machine_;
     StateChanged changed_;
     RunState run_state_ = RunState::paused;
+    u64 slice_ = 4096;  // instructions for the next turn of guest code
     std::vector<u64> recent_resets_;  // host ns
 
     std::mutex mutex_;  // guards the two below

@@ -30,7 +30,7 @@ class Decoder {
             return ran_out();
         }
         insn_.has_modrm = cell.modrm;
-        insn_.row = cell.rows[insn_.reg()];
+        insn_.row = cell.rows[insn_.mod() == 3][prefix_column()][insn_.reg()];
         const OpcodeRow& row = opcode_row(insn_.row);
         if (cell.modrm && insn_.mod() != 3 && !row.has(OpcodeRow::kRegistersOnly) && !memory()) {
             return ran_out();
@@ -110,6 +110,7 @@ class Decoder {
                     break;
                 case 0x66:
                     insn_.operand_size = other;
+                    operand_prefix_ = true;
                     continue;
                 case 0x67:
                     insn_.address_size = other;
@@ -129,6 +130,15 @@ class Decoder {
             }
             overridden_ = true;
         }
+    }
+
+    // F2 and F3 choose before 66 does, which then means nothing (SDM vol 2A §2.1.2).
+    [[nodiscard]] unsigned prefix_column() const {
+        const Prefix prefix = insn_.rep == 0xf3   ? Prefix::pf3
+                              : insn_.rep == 0xf2 ? Prefix::pf2
+                              : operand_prefix_   ? Prefix::p66
+                                                  : Prefix::np;
+        return static_cast<unsigned>(prefix);
     }
 
     [[nodiscard]] bool memory() {
@@ -224,6 +234,7 @@ class Decoder {
         std::memcpy(insn_.raw.data(), bytes_, at_);
         insn_.op = row.op;
         insn_.width = row.has(OpcodeRow::kByte) ? 1 : insn_.operand_size;
+        insn_.prefix = row.simd.prefix;
         insn_.dst = register_number(row.dst);
         insn_.src = register_number(row.src);
         if (overridden_) {
@@ -231,10 +242,8 @@ class Decoder {
         } else if (insn_.base == kEbp || insn_.base == kEsp) {
             insn_.segment = Seg::ss;
         }
-        // LOCK is for read-modify-write of memory only (SDM vol 2A, LOCK); some operands exist only
-        // in memory.
-        if ((insn_.lock && !(row.has(OpcodeRow::kLockable) && insn_.has_memory)) ||
-            (row.has(OpcodeRow::kMemoryOnly) && !insn_.has_memory)) {
+        // LOCK is for read-modify-write of memory only (SDM vol 2A, LOCK).
+        if (insn_.lock && !(row.has(OpcodeRow::kLockable) && insn_.has_memory)) {
             insn_.op = Op::ud;
             insn_.row = kUndefinedRow;
         }
@@ -246,6 +255,7 @@ class Decoder {
     unsigned map_ = 0;
     Seg override_ = Seg::ds;
     bool overridden_ = false;
+    bool operand_prefix_ = false;
     Insn& insn_;
 };
 

@@ -43,6 +43,9 @@ struct Insn {
     // instruction names them; kNoRegister where the operand is memory, immediate or another kind of
     // register. Byte forms: 4…7 are AH…BH.
     u8 dst = kNoRegister, src = kNoRegister;
+    // The prefix that is part of the opcode (MMX and SSE): 0x66, 0xf2, 0xf3, or 0 where none is.
+    // Where it is 0x66 it says nothing of the operand size.
+    u8 prefix = 0;
     u16 row = 0;  // in decode/tables.h: kRows
     u32 disp = 0;
     u32 imm = 0;  // sign- or zero-extended to the operand size as the opcode says; near branches:

@@ -45,6 +45,8 @@ const char* size_name(unsigned width) {
             return "FWORD PTR ";
         case 8:
             return "QWORD PTR ";
+        case 16:
+            return "XMMWORD PTR ";
         default:
             return "";
     }
@@ -89,6 +91,18 @@ std::string immediate(const Insn& insn, unsigned width) {
 std::string branch_target(const Insn& insn, u32 eip) {
     const u32 target = eip + insn.length + insn.imm;
     return hex(insn.operand_size == 2 ? target & 0xffff : target);
+}
+
+std::string mmx_name(unsigned n) {
+    return "mm" + std::to_string(n);
+}
+
+std::string xmm_name(unsigned n) {
+    return "xmm" + std::to_string(n);
+}
+
+std::string memory_or(const Insn& insn, unsigned bytes, const std::string& register_text) {
+    return insn.has_memory ? size_name(bytes) + print_address(insn) : register_text;
 }
 
 std::string operand_text(const Insn& insn, Operand operand, u32 eip) {
@@ -178,6 +192,34 @@ std::string operand_text(const Insn& insn, Operand operand, u32 eip) {
             return "fs";
         case Operand::segGS:
             return "gs";
+        case Operand::Vx:
+            return xmm_name(insn.reg());
+        case Operand::Wx:
+        case Operand::Ux:
+            return memory_or(insn, 16, xmm_name(insn.rm()));
+        case Operand::Wq:
+            return memory_or(insn, 8, xmm_name(insn.rm()));
+        case Operand::Wd:
+            return memory_or(insn, 4, xmm_name(insn.rm()));
+        case Operand::Pq:
+            return mmx_name(insn.reg());
+        case Operand::Qq:
+        case Operand::Nq:
+            return memory_or(insn, 8, mmx_name(insn.rm()));
+        case Operand::Qd:
+            return memory_or(insn, 4, mmx_name(insn.rm()));
+        case Operand::Mx:
+            return "XMMWORD PTR " + print_address(insn);
+        case Operand::Md:
+            return "DWORD PTR " + print_address(insn);
+        case Operand::Mfx:
+            return print_address(insn);
+        case Operand::Gd:
+            return register_name(insn.reg(), 4);
+        case Operand::Ed:
+            return register_or_memory(insn, 4, 4);
+        case Operand::Edw:
+            return register_or_memory(insn, 4, 2);
         case Operand::Fp:
             break;  // print_x87() did it
     }
@@ -217,6 +259,13 @@ bool names_its_size(Op op, const OpcodeRow& row) {
     }
 }
 
+// CMPccPS and kin have a name for each of the eight predicates, and then no immediate.
+bool names_its_predicate(const Insn& insn) {
+    return (insn.op == Op::cmpps || insn.op == Op::cmppd || insn.op == Op::cmpss ||
+            insn.op == Op::cmpsd) &&
+           insn.imm < 8;
+}
+
 std::string mnemonic(const Insn& insn, const OpcodeRow& row) {
     std::string name(by_operand_size(row.text, insn.operand_size));
     switch (insn.op) {
@@ -230,6 +279,11 @@ std::string mnemonic(const Insn& insn, const OpcodeRow& row) {
             return insn.rep == 0xf3 && insn.opcode == 0x90 ? "pause" : name;
         default:
             break;
+    }
+    if (names_its_predicate(insn)) {
+        static constexpr const char* kPredicates[8] = {"eq",  "lt",  "le",  "unord",
+                                                       "neq", "nlt", "nle", "ord"};
+        return name.insert(3, kPredicates[insn.imm]);
     }
     if (names_its_size(insn.op, row) && any_prefix(insn, [](u8 byte) { return byte == 0x66; })) {
         name += insn.operand_size == 2 ? "w" : "d";
@@ -285,7 +339,8 @@ std::string print_address(const Insn& insn) {
         }
     }
     if (insn.mod() != 0 || insn.base == kNoRegister) {
-        const bool negative = insn.base != kNoRegister && static_cast<i32>(insn.disp) < 0;
+        const bool registers = insn.base != kNoRegister || insn.index != kNoRegister;
+        const bool negative = registers && static_cast<i32>(insn.disp) < 0;
         text += (negative ? "-" : "+") + hex(negative ? 0 - insn.disp : insn.disp);
     }
     return text + "]";
@@ -302,6 +357,9 @@ std::string print(const Insn& insn, u32 eip) {
     std::string text = prefix_text(insn) + mnemonic(insn, row);
     const char* separator = " ";
     for (const Operand operand : row.operands) {
+        if (operand == Operand::Ib && names_its_predicate(insn)) {
+            continue;
+        }
         const std::string shown = operand_text(insn, operand, eip);
         if (!shown.empty()) {
             text += separator + shown;

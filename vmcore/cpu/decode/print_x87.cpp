@@ -26,15 +26,15 @@ constexpr MemoryForm kMemory[8][8] = {
      {"fldenv", ""}, {"fldcw", kWord}, {"fnstenv", ""}, {"fnstcw", kWord}},
     {{"fiadd", kSingle}, {"fimul", kSingle}, {"ficom", kSingle}, {"ficomp", kSingle},
      {"fisub", kSingle}, {"fisubr", kSingle}, {"fidiv", kSingle}, {"fidivr", kSingle}},
-    {{"fild", kSingle}, {"(bad)", ""}, {"fist", kSingle}, {"fistp", kSingle},
+    {{"fild", kSingle}, {"fisttp", kSingle}, {"fist", kSingle}, {"fistp", kSingle},
      {"(bad)", ""}, {"fld", kExtended}, {"(bad)", ""}, {"fstp", kExtended}},
     {{"fadd", kDouble}, {"fmul", kDouble}, {"fcom", kDouble}, {"fcomp", kDouble},
      {"fsub", kDouble}, {"fsubr", kDouble}, {"fdiv", kDouble}, {"fdivr", kDouble}},
-    {{"fld", kDouble}, {"(bad)", ""}, {"fst", kDouble}, {"fstp", kDouble},
+    {{"fld", kDouble}, {"fisttp", kDouble}, {"fst", kDouble}, {"fstp", kDouble},
      {"frstor", ""}, {"(bad)", ""}, {"fnsave", ""}, {"fnstsw", kWord}},
     {{"fiadd", kWord}, {"fimul", kWord}, {"ficom", kWord}, {"ficomp", kWord},
      {"fisub", kWord}, {"fisubr", kWord}, {"fidiv", kWord}, {"fidivr", kWord}},
-    {{"fild", kWord}, {"(bad)", ""}, {"fist", kWord}, {"fistp", kWord},
+    {{"fild", kWord}, {"fisttp", kWord}, {"fist", kWord}, {"fistp", kWord},
      {"fbld", kExtended}, {"fild", kDouble}, {"fbstp", kExtended}, {"fistp", kDouble}},
 };
 

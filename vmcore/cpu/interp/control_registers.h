@@ -10,8 +10,9 @@
 namespace ennead::vmcore {
 
 // The bits of CR4 that CPUID offers; setting another one is #GP(0).
-inline constexpr u32 kSupportedCr4 =
-    cr4::kVme | cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPse | cr4::kPae | cr4::kPge | cr4::kPce;
+inline constexpr u32 kSupportedCr4 = cr4::kVme | cr4::kPvi | cr4::kTsd | cr4::kDe | cr4::kPse |
+                                     cr4::kPae | cr4::kPge | cr4::kPce | cr4::kOsfxsr |
+                                     cr4::kOsxmmexcpt;
 
 // As MOV to CR0, CR3 and CR4 do, after the privilege check. False: #GP(0), nothing changed.
 [[nodiscard]] bool write_cr0(Cpu& cpu, u32 value);

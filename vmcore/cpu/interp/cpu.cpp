@@ -3,6 +3,8 @@
 // of mode.
 #include "vmcore/cpu/interp/cpu.h"
 
+#include <algorithm>
+
 #include "vmcore/cpu/interp/debug.h"
 
 namespace ennead::vmcore {
@@ -70,7 +72,9 @@ void Cpu::derive_flat() {
 }
 
 bool Cpu::check_alignment(LinearAddr address, u32 size) {
-    if (alignment_checked_ && (raw(address) & (size - 1)) != 0) {
+    // Larger operands need 8 (SDM vol 2B, MOVUPS); those of 16 that must be aligned are #GP by
+    // then.
+    if (alignment_checked_ && (raw(address) & (std::min(size, 8u) - 1)) != 0) {
         return raise(Vector::ac, 0);
     }
     return true;
@@ -113,18 +117,34 @@ bool Cpu::probe_store(Seg seg, u32 offset, u32 size) {
                          mmu.probe(address, size, Access::write, mmu.user(), fault_));
 }
 
-void Cpu::mode_changed() {
+// VM changes with the privilege: into virtual-8086 mode and out of it.
+void Cpu::set_cpl(unsigned cpl) {
+    state.cpl = static_cast<u8>(cpl);
+    if (v86_ != state.v86()) {
+        mode_changed();
+    } else {
+        derive_privilege();
+    }
+}
+
+void Cpu::derive_privilege() {
     // SDM vol 3A §6.15, interrupt 17: CR0.AM, EFLAGS.AC, CPL 3.
     alignment_checked_ = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 &&
                          (state.eflags & eflags::kAc) != 0 && state.protected_mode();
+    derive_flat();
+    mmu.privilege_changed(alignment_checked_ || data_breakpoints_);
+}
+
+void Cpu::mode_changed() {
+    v86_ = state.v86();
     const BreakpointKinds armed = armed_breakpoints(state);
     data_breakpoints_ = armed.data;
     port_breakpoints_ = armed.port;
     for (unsigned i = 0; i < kSegCount; ++i) {
         derive_segment_rights(i);
     }
-    derive_flat();
-    mmu.mode_changed(alignment_checked_ || data_breakpoints_);
+    mmu.mode_changed();
+    derive_privilege();
 }
 
 }  // namespace ennead::vmcore

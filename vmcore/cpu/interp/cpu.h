@@ -157,10 +157,7 @@ class Cpu {
     // (alignment checks, data breakpoints): a linear address is all that an access needs.
     [[nodiscard]] bool flat() const { return flat_; }
     // Sets CPL and what hangs on it.
-    void set_cpl(unsigned cpl) {
-        state.cpl = static_cast<u8>(cpl);
-        mode_changed();
-    }
+    void set_cpl(unsigned cpl);
     [[nodiscard]] u64 tsc() const { return io.clock.now_ns() + state.tsc_offset; }
 
   private:
@@ -176,6 +173,7 @@ class Cpu {
     [[nodiscard]] bool check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out);
     void derive_segment_rights(unsigned index);
     void derive_flat();
+    void derive_privilege();
 
     // What the tables of translations do not know: page walks, devices, page ends; and everything
     // while alignment checks or data breakpoints are on.
@@ -192,6 +190,7 @@ class Cpu {
 
     GuestFault fault_;
     bool flat_ = false;
+    bool v86_ = false;  // what the segments' rights were derived under
     bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
     bool data_breakpoints_ = false;   // DR7 arms at least one on data
     bool port_breakpoints_ = false;   // DR7 arms at least one on ports
@@ -243,11 +242,21 @@ bool Cpu::load_for_store(Seg seg, u32 offset, T& value) {
 
 template <class T>
 bool Cpu::load_system(LinearAddr address, T& value) {
+    if (const u8* host = mmu.find_readable_as_supervisor(address);
+        host != nullptr && inside_page<T>(address)) [[likely]] {
+        std::memcpy(&value, host, sizeof(T));
+        return true;
+    }
     return mmu.read(address, &value, sizeof(T), false, fault_);
 }
 
 template <class T>
 bool Cpu::store_system(LinearAddr address, T value) {
+    if (u8* host = mmu.find_writable_as_supervisor(address);
+        host != nullptr && inside_page<T>(address)) [[likely]] {
+        std::memcpy(host, &value, sizeof(T));
+        return true;
+    }
     return mmu.write(address, &value, sizeof(T), false, fault_);
 }
 

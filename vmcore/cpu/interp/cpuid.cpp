@@ -26,11 +26,18 @@ constexpr u32 kFeaturesEdx = 1u << 0      // FPU
                              | 1u << 11   // SEP
                              | 1u << 13   // PGE
                              | 1u << 15   // CMOV
-                             | 1u << 16;  // PAT
+                             | 1u << 16   // PAT
+                             | 1u << 19   // CLFLUSH
+                             | 1u << 23   // MMX
+                             | 1u << 24   // FXSAVE
+                             | 1u << 25   // SSE
+                             | 1u << 26;  // SSE2
 constexpr u32 kApicEdx = 1u << 9;
-// TSC deadline (bit 24) works, but is not shown: Linux orders its MSR against the APIC's memory with MFENCE
-// without asking for SSE2.
-constexpr u32 kFeaturesEcx = 1u << 31;  // running under a hypervisor
+constexpr u32 kFeaturesEcx = 1u << 0       // SSE3; MONITOR, which came with it, has a bit of its own
+                             | 1u << 24    // TSC deadline
+                             | 1u << 31;   // running under a hypervisor
+// EBX: APIC ID 0, one logical processor, CLFLUSH works on 8 times 8 bytes.
+constexpr u32 kLeaf1Ebx = 1u << 16 | 8u << 8;
 constexpr u32 kLeaf7Ebx = 1u << 1;        // IA32_TSC_ADJUST
 constexpr u32 kArat = 1u << 2;            // the local APIC's timer never stops
 constexpr u32 kNx = 1u << 20;
@@ -75,9 +82,8 @@ CpuidResult basic(const CpuState& state, u32 leaf, u32 subleaf, u32 max_leaf) {
             return {max_leaf, word(kVendor, 0), word(kVendor, 2), word(kVendor, 1)};
         }
         case 1:
-            // EBX: one logical processor, APIC ID 0, no CLFLUSH. The APIC bit follows
-            // IA32_APIC_BASE.
-            return {kCpuSignature, 1u << 16, kFeaturesEcx,
+            // The APIC bit follows IA32_APIC_BASE.
+            return {kCpuSignature, kLeaf1Ebx, kFeaturesEcx,
                     kFeaturesEdx | ((state.apic_base & kApicBaseEnable) != 0 ? kApicEdx : 0)};
         case 2:
             // One round, and no descriptor: there are no caches to speak of.

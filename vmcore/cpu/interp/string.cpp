@@ -12,15 +12,19 @@ namespace ennead::vmcore {
 namespace {
 
 // How many elements from the current one on lie in one page, inside the segment's limit, before the
-// offset wraps. The segment's type was checked by the element before.
-u32 elements_in_reach(const Cpu& cpu, const StringCursor& cursor, Seg seg, u32 offset) {
+// offset wraps. None if the segment's type does not allow the access.
+u32 elements_in_reach(const Cpu& cpu, const StringCursor& cursor, Seg seg, u32 offset, u8 need) {
     const Segment& segment = cpu.state.segment(seg);
-    const bool code = (segment.attr & Segment::kCode) != 0;
-    const bool expands_down = !code && (segment.attr & Segment::kExpandDown) != 0;
-    const u32 last = std::min(cursor.mask(), segment.limit);
     const u32 size = cursor.element();
     const u32 in_page = (segment.base + offset) & kPageMask;
-    if (expands_down || offset > last || last - offset < size - 1 || in_page > kPageSize - size) {
+    // What may be done anywhere needs no look at the limit, nor at the type.
+    const bool anywhere = (cpu.state.anywhere[static_cast<unsigned>(seg)] & need) != 0;
+    const bool plain_data =
+        (segment.attr & (Segment::kPresent | Segment::kCode | Segment::kWritable |
+                         Segment::kExpandDown)) == (Segment::kPresent | Segment::kWritable);
+    const u32 last = std::min(cursor.mask(), segment.limit);
+    if ((!anywhere && !plain_data) || offset > last || last - offset < size - 1 ||
+        in_page > kPageSize - size) {
         return 0;
     }
     if (cursor.down()) {
@@ -45,11 +49,13 @@ bool order_is_free(const u8* to, const u8* from, u32 bytes, bool down) {
     return down ? to >= from || to + bytes <= from : to <= from || from + bytes <= to;
 }
 
-u32 run_movs(Cpu& cpu, const Insn& insn, StringCursor& cursor, u32 left) {
+template <class T>
+u32 run_movs(Cpu& cpu, const Insn& insn, StringCursor& cursor, u32 most) {
     const u32 source = cursor.get(kEsi);
     const u32 target = cursor.get(kEdi);
-    const u32 count = std::min({left, elements_in_reach(cpu, cursor, insn.segment, source),
-                                elements_in_reach(cpu, cursor, Seg::es, target)});
+    const u32 count =
+        std::min({most, elements_in_reach(cpu, cursor, insn.segment, source, kReadAnywhere),
+                  elements_in_reach(cpu, cursor, Seg::es, target, kWriteAnywhere)});
     if (count == 0) {
         return 0;
     }
@@ -58,22 +64,27 @@ u32 run_movs(Cpu& cpu, const Insn& insn, StringCursor& cursor, u32 left) {
     if (from == nullptr || to == nullptr) {
         return 0;
     }
-    from = lowest(from, cursor, count);
-    to = lowest(to, cursor, count);
-    const u32 bytes = count * cursor.element();
-    if (!order_is_free(to, from, bytes, cursor.down())) {
-        return 0;
+    const u32 bytes = count * u32{sizeof(T)};
+    const u8* const first = lowest(from, cursor, count);
+    if (order_is_free(lowest(to, cursor, count), first, bytes, cursor.down())) {
+        std::memmove(lowest(to, cursor, count), first, bytes);
+    } else {
+        // Elements that were written are read again: a pattern that repeats itself.
+        const std::ptrdiff_t step = cursor.down() ? -std::ptrdiff_t{sizeof(T)} : sizeof(T);
+        for (u32 n = 0; n < count; ++n, from += step, to += step) {
+            std::memcpy(to, from, sizeof(T));
+        }
     }
-    std::memmove(to, from, bytes);
     cursor.advance(kEsi, count);
     cursor.advance(kEdi, count);
     return count;
 }
 
 template <class T>
-u32 run_stos(Cpu& cpu, StringCursor& cursor, u32 left) {
+u32 run_stos(Cpu& cpu, StringCursor& cursor, u32 most) {
     const u32 target = cursor.get(kEdi);
-    const u32 count = std::min(left, elements_in_reach(cpu, cursor, Seg::es, target));
+    const u32 count =
+        std::min(most, elements_in_reach(cpu, cursor, Seg::es, target, kWriteAnywhere));
     u8* to = count == 0 ? nullptr : cpu.mmu.find_writable(linear(cpu, Seg::es, target));
     if (to == nullptr) {
         return 0;
@@ -97,6 +108,59 @@ bool comparison_ends(const Cpu& cpu, const Insn& insn) {
     return ((cpu.state.eflags & eflags::kZf) != 0) != (insn.rep == 0xf3);
 }
 
+// Compares upwards while elements are (REPE) or are not (REPNE) equal to `left(n)`.
+template <class T, class Left>
+u32 run_compare(Cpu& cpu, const Insn& insn, const u8* right, u32 count, Left left, bool& done) {
+    const bool while_equal = insn.rep == 0xf3;
+    u32 n = 0;
+    T a{}, b{};
+    while (n < count && !done) {
+        a = left(n);
+        std::memcpy(&b, right + n * sizeof(T), sizeof(T));
+        done = (a == b) != while_equal;
+        ++n;
+    }
+    set_compare_flags(cpu, a, b);
+    return n;
+}
+
+template <class T>
+u32 run_scas(Cpu& cpu, const Insn& insn, StringCursor& cursor, u32 most, bool& done) {
+    const u32 at = cursor.get(kEdi);
+    const u32 count = std::min(most, elements_in_reach(cpu, cursor, Seg::es, at, kReadAnywhere));
+    const u8* bytes = cpu.mmu.find_readable(linear(cpu, Seg::es, at));
+    if (count == 0 || cursor.down() || bytes == nullptr) {
+        return 0;
+    }
+    const T wanted = get_reg<T>(cpu, kEax);
+    const u32 n = run_compare<T>(
+        cpu, insn, bytes, count, [wanted](u32) { return wanted; }, done);
+    cursor.advance(kEdi, n);
+    return n;
+}
+
+template <class T>
+u32 run_cmps(Cpu& cpu, const Insn& insn, StringCursor& cursor, u32 most, bool& done) {
+    const u32 left = cursor.get(kEsi), right = cursor.get(kEdi);
+    const u32 count =
+        std::min({most, elements_in_reach(cpu, cursor, insn.segment, left, kReadAnywhere),
+                  elements_in_reach(cpu, cursor, Seg::es, right, kReadAnywhere)});
+    const u8* a = cpu.mmu.find_readable(linear(cpu, insn.segment, left));
+    const u8* b = cpu.mmu.find_readable(linear(cpu, Seg::es, right));
+    if (count == 0 || cursor.down() || a == nullptr || b == nullptr) {
+        return 0;
+    }
+    const auto value = [a](u32 n) {
+        T element;
+        std::memcpy(&element, a + n * sizeof(T), sizeof(T));
+        return element;
+    };
+    const u32 n = run_compare<T>(cpu, insn, b, count, value, done);
+    cursor.advance(kEsi, n);
+    cursor.advance(kEdi, n);
+    return n;
+}
+
 }  // namespace
 
 bool exec_movs(Cpu& cpu, const Insn& insn) {
@@ -113,7 +177,7 @@ bool exec_movs(Cpu& cpu, const Insn& insn) {
             return true;
         };
         return repeat(cpu, insn, cursor, step,
-                      [&](u32 left) { return run_movs(cpu, insn, cursor, left); });
+                      [&](u32 most, bool&) { return run_movs<T>(cpu, insn, cursor, most); });
     });
 }
 
@@ -128,7 +192,7 @@ bool exec_stos(Cpu& cpu, const Insn& insn) {
             return true;
         };
         return repeat(cpu, insn, cursor, step,
-                      [&](u32 left) { return run_stos<T>(cpu, cursor, left); });
+                      [&](u32 most, bool&) { return run_stos<T>(cpu, cursor, most); });
     });
 }
 
@@ -163,7 +227,9 @@ bool exec_cmps(Cpu& cpu, const Insn& insn) {
             done = comparison_ends(cpu, insn);
             return true;
         };
-        return repeat(cpu, insn, cursor, step, no_run);
+        return repeat(cpu, insn, cursor, step, [&](u32 most, bool& done) {
+            return run_cmps<T>(cpu, insn, cursor, most, done);
+        });
     });
 }
 
@@ -180,7 +246,9 @@ bool exec_scas(Cpu& cpu, const Insn& insn) {
             done = comparison_ends(cpu, insn);
             return true;
         };
-        return repeat(cpu, insn, cursor, step, no_run);
+        return repeat(cpu, insn, cursor, step, [&](u32 most, bool& done) {
+            return run_scas<T>(cpu, insn, cursor, most, done);
+        });
     });
 }
 

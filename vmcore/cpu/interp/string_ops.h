@@ -60,7 +60,7 @@ inline bool repeat_interrupted(const Cpu& cpu) {
 
 // Runs `step` once, or for REP as often as ECX says. `step(done)` handles one element and sets
 // `done` if the repetition ends here; false: it faulted, the registers telling how far it came.
-// `run(left)` may do up to `left` more elements at once, and says how many it did.
+// `run(most, done)` may do up to `most` elements at once, and says how many it did.
 template <class Step, class Run>
 [[nodiscard]] bool repeat(Cpu& cpu, const Insn& insn, StringCursor& cursor, Step step, Run run) {
     bool done = false;
@@ -69,24 +69,28 @@ template <class Step, class Run>
     }
     u32 count = cursor.get(kEcx);
     u32 left = kRepeatBurst;
+    const auto did = [&](u32 elements) {
+        count -= elements;
+        left -= elements;
+        cursor.set(kEcx, count);
+    };
     while (count != 0) {
-        if (!step(done)) {
-            return false;
+        if (!repeat_interrupted(cpu)) {
+            did(run(std::min(count, left), done));
+            if (done || count == 0) {
+                break;
+            }
         }
-        cursor.set(kEcx, --count);
-        --left;
-        if (done || count == 0) {
-            break;
+        if (left != 0) {
+            if (!step(done)) {
+                return false;
+            }
+            did(1);
+            if (done || count == 0) {
+                break;
+            }
         }
         if (left == 0 || repeat_interrupted(cpu)) {
-            suspend_repeat(cpu);
-            break;
-        }
-        const u32 more = run(std::min(count, left));
-        count -= more;
-        left -= more;
-        cursor.set(kEcx, count);
-        if (count != 0 && left == 0) {
             suspend_repeat(cpu);
             break;
         }
@@ -94,7 +98,7 @@ template <class Step, class Run>
     return true;
 }
 
-inline u32 no_run(u32) {
+inline u32 no_run(u32, bool&) {
     return 0;
 }
 

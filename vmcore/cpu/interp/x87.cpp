@@ -3,6 +3,7 @@
 // (SDM vol 2A).
 #include <array>
 
+#include "vmcore/cpu/interp/fpu_access.h"
 #include "vmcore/cpu/interp/handlers.h"
 #include "vmcore/cpu/interp/x87_ops.h"
 #include "vmcore/cpu/interp/x87_registers.h"
@@ -11,33 +12,6 @@ namespace ennead::vmcore {
 namespace {
 
 using x87::Arith;
-
-// FERR# follows ES while CR0.NE is clear (SDM vol 1 §8.7.2, the MS-DOS compatible way).
-void update_ferr(Cpu& cpu) {
-    const bool wanted = x87::pending(cpu.state.x87) && (cpu.state.cr0 & cr0::kNe) == 0;
-    if (wanted != cpu.state.ferr) {
-        cpu.state.ferr = wanted;
-        cpu.io.interrupts.ferr_changed(wanted);
-    }
-}
-
-bool check_available(Cpu& cpu) {
-    return (cpu.state.cr0 & (cr0::kEm | cr0::kTs)) == 0 || cpu.raise(Vector::nm);
-}
-
-// An exception of an earlier instruction is reported by the next waiting one. With CR0.NE clear it
-// was reported when it happened, by FERR# and IRQ 13: the instruction then runs as if IGNNE# were
-// asserted, which a guest notices only if it keeps IRQ 13 from being taken.
-bool check_pending(Cpu& cpu) {
-    if (!x87::pending(cpu.state.x87)) {
-        return true;
-    }
-    if ((cpu.state.cr0 & cr0::kNe) != 0) {
-        return cpu.raise(Vector::mf);
-    }
-    update_ferr(cpu);
-    return true;
-}
 
 // SDM vol 1 §8.1.8: where the last instruction that was not a control instruction was, and its
 // operand.
@@ -99,8 +73,7 @@ bool exec_load(Cpu& cpu, const Insn& insn, x87::LoadFormat format) {
 }
 
 template <class T>
-bool exec_store(Cpu& cpu, const Insn& insn, x87::StoreFormat format, bool pop) {
-    const x87::Store store = x87::prepare_store(cpu.state.x87, format);
+bool exec_store(Cpu& cpu, const Insn& insn, const x87::Store& store, bool pop) {
     if (store.stored && !cpu.store(insn.segment, cpu.effective_offset(insn),
                                    static_cast<T>(store.bytes.significand))) {
         return false;
@@ -108,6 +81,17 @@ bool exec_store(Cpu& cpu, const Insn& insn, x87::StoreFormat format, bool pop) {
     record(cpu, insn);
     x87::commit_store(cpu.state.x87, store, pop);
     return true;
+}
+
+template <class T>
+bool exec_store(Cpu& cpu, const Insn& insn, x87::StoreFormat format, bool pop) {
+    return exec_store<T>(cpu, insn, x87::prepare_store(cpu.state.x87, format), pop);
+}
+
+// FISTTP, which came with SSE3 but needs nothing of it.
+template <class T>
+bool exec_store_truncated(Cpu& cpu, const Insn& insn, x87::StoreFormat format) {
+    return exec_store<T>(cpu, insn, x87::prepare_store_truncated(cpu.state.x87, format), true);
 }
 
 // FSTP m80 and FBSTP.
@@ -158,7 +142,7 @@ bool exec_fnstenv(Cpu& cpu, const Insn& insn) {
         return false;
     }
     x87::mask_exceptions(cpu.state.x87);
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -169,7 +153,7 @@ bool exec_fldenv(Cpu& cpu, const Insn& insn) {
         return false;
     }
     x87::load_environment(cpu.state.x87, words, sizeof(T) == 4, real_addressing(cpu));
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -194,7 +178,7 @@ bool exec_fnsave(Cpu& cpu, const Insn& insn) {
         }
     }
     x87::init(cpu.state.x87);
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -224,7 +208,7 @@ bool exec_frstor(Cpu& cpu, const Insn& insn) {
     for (unsigned i = 0; i < 8; ++i) {
         x87::restore_register(cpu.state.x87, i, registers[i]);
     }
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -253,7 +237,7 @@ bool exec_control_load(Cpu& cpu, const Insn& insn) {
             return false;
         }
         x87::load_control(cpu.state.x87, value);
-        update_ferr(cpu);
+        update_x87_ferr(cpu);
         return true;
     }
     if (insn.opcode == 0xd9) {
@@ -291,6 +275,8 @@ bool exec_db_memory(Cpu& cpu, const Insn& insn) {
     switch (insn.reg()) {
         case 0:
             return exec_load<u32>(cpu, insn, x87::LoadFormat::int32);
+        case 1:
+            return exec_store_truncated<u32>(cpu, insn, x87::StoreFormat::int32);
         case 2:
             return exec_store<u32>(cpu, insn, x87::StoreFormat::int32, false);
         case 3:
@@ -305,7 +291,7 @@ bool exec_db_memory(Cpu& cpu, const Insn& insn) {
         case 7:
             return exec_store80(cpu, insn, x87::prepare_store_real80(cpu.state.x87));
         default:
-            return cpu.raise(Vector::ud);  // 1 is FISTTP, which comes with SSE3
+            return cpu.raise(Vector::ud);
     }
 }
 
@@ -313,6 +299,8 @@ bool exec_dd_memory(Cpu& cpu, const Insn& insn) {
     switch (insn.reg()) {
         case 0:
             return exec_load<u64>(cpu, insn, x87::LoadFormat::real64);
+        case 1:
+            return exec_store_truncated<u64>(cpu, insn, x87::StoreFormat::int64);
         case 2:
             return exec_store<u64>(cpu, insn, x87::StoreFormat::real64, false);
         case 3:
@@ -327,6 +315,8 @@ bool exec_df_memory(Cpu& cpu, const Insn& insn) {
     switch (insn.reg()) {
         case 0:
             return exec_load<u16>(cpu, insn, x87::LoadFormat::int16);
+        case 1:
+            return exec_store_truncated<u16>(cpu, insn, x87::StoreFormat::int16);
         case 2:
             return exec_store<u16>(cpu, insn, x87::StoreFormat::int16, false);
         case 3:
@@ -384,7 +374,7 @@ bool exec_control(Cpu& cpu, const Insn& insn) {
         x87::init(s);
     }
     // FNENI, FNDISI and FNSETPM mean nothing since the 80387.
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -397,7 +387,7 @@ bool exec_escape_memory(Cpu& cpu, const Insn& insn) {
     if (is_control_store(insn)) {
         return exec_control_store(cpu, insn);
     }
-    if (!check_pending(cpu)) {
+    if (!check_x87_pending(cpu)) {
         return false;
     }
     if (is_control_load(insn)) {
@@ -406,12 +396,12 @@ bool exec_escape_memory(Cpu& cpu, const Insn& insn) {
     if (!exec_memory(cpu, insn)) {
         return false;
     }
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
 bool exec_escape(Cpu& cpu, const Insn& insn) {
-    if (!check_available(cpu)) {
+    if (!check_x87(cpu)) {
         return false;
     }
     if (insn.has_memory) {
@@ -420,14 +410,14 @@ bool exec_escape(Cpu& cpu, const Insn& insn) {
     if (is_control(insn)) {
         return exec_control(cpu, insn);
     }
-    if (!check_pending(cpu)) {
+    if (!check_x87_pending(cpu)) {
         return false;
     }
     if (!x87::exec_registers(cpu.state, insn.opcode, insn.modrm)) {
         return cpu.raise(Vector::ud);
     }
     record(cpu, insn);
-    update_ferr(cpu);
+    update_x87_ferr(cpu);
     return true;
 }
 
@@ -463,7 +453,7 @@ bool exec_fwait(Cpu& cpu, const Insn& /*insn*/) {
     if ((cpu.state.cr0 & (cr0::kMp | cr0::kTs)) == (cr0::kMp | cr0::kTs)) {
         return cpu.raise(Vector::nm);
     }
-    return check_pending(cpu);
+    return check_x87_pending(cpu);
 }
 
 }  // namespace ennead::vmcore

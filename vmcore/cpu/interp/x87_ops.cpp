@@ -393,21 +393,34 @@ void move_if(X87State& s, unsigned i, bool condition) {
 
 // --- stores ---
 
-Store prepare_store(const X87State& s, StoreFormat format) {
+namespace {
+
+Store prepare_store_under(const X87State& s, u16 control, StoreFormat format) {
     if (empty(s, 0)) {
         // The formats' own indefinite values: what the host makes of the QNaN, without its
         // exceptions.
-        return {.bytes = x87::store(format, s.control | kExceptions, kIndefinite).bytes,
+        return {.bytes = x87::store(format, control | kExceptions, kIndefinite).bytes,
                 .status = kIe | kSf,
-                .stored = (s.control & kIe) != 0};
+                .stored = (control & kIe) != 0};
     }
-    const HostStore r = x87::store(format, s.control, st(s, 0));
+    const HostStore r = x87::store(format, control, st(s, 0));
     // §8.5.4, §8.5.5: unlike in a register, an unmasked overflow or underflow prevents a store to
     // memory.
     const u16 prevents = kBefore | kOe | kUe;
     return {.bytes = r.bytes,
             .status = static_cast<u16>(r.status & (kExceptions | kC1)),
-            .stored = (r.status & ~s.control & prevents) == 0};
+            .stored = (r.status & ~control & prevents) == 0};
+}
+
+}  // namespace
+
+Store prepare_store(const X87State& s, StoreFormat format) {
+    return prepare_store_under(s, s.control, format);
+}
+
+Store prepare_store_truncated(const X87State& s, StoreFormat format) {
+    constexpr u16 kTruncate = 3u << 10;
+    return prepare_store_under(s, s.control | kTruncate, format);
 }
 
 Store prepare_store_real80(const X87State& s) {
@@ -460,10 +473,19 @@ void rotate(X87State& s, int by) {
 
 // --- environment ---
 
+u16 tag_word(const X87State& s) {
+    unsigned word = 0;
+    for (unsigned n = 0; n < 8; ++n) {
+        const unsigned tag = (s.tag >> (2 * n)) & 3;
+        word |= (tag == 3 ? 3u : classify(s.r[n])) << (2 * n);
+    }
+    return static_cast<u16>(word);
+}
+
 Environment environment(const X87State& s, bool wide, bool real_addressing) {
     // Reserved halves of the 32-bit layouts are written as ones.
     const u32 high = wide ? 0xffff0000u : 0;
-    Environment words{high | s.control, high | s.status, high | s.tag};
+    Environment words{high | s.control, high | s.status, high | tag_word(s)};
     if (!real_addressing) {
         words[3] = s.instruction_offset;
         words[4] = wide ? s.instruction_selector | (u32{s.opcode} << 16) : s.instruction_selector;
@@ -503,13 +525,8 @@ void load_environment(X87State& s, const Environment& words, bool wide, bool rea
         s.instruction_selector = s.operand_selector = 0;
         s.opcode = static_cast<u16>(words[4] & 0x7ff);
     }
-    // §8.1.7: of the tags only "empty" is believed; the rest follows from the contents.
     s.tag = static_cast<u16>(words[2]);
-    for (unsigned i = 0; i < 8; ++i) {
-        if (!empty(s, i)) {
-            set_tag(s, i, classify(st(s, i)));
-        }
-    }
+    s.tag = tag_word(s);
 }
 
 void mask_exceptions(X87State& s) {
@@ -524,6 +541,36 @@ void restore_register(X87State& s, unsigned i, const X87Register& value) {
     } else {
         write(s, i, value);
     }
+}
+
+// --- FXSAVE, FXRSTOR, MMX ---
+
+u8 abridged_tags(const X87State& s) {
+    unsigned tags = 0;
+    for (unsigned n = 0; n < 8; ++n) {
+        tags |= ((s.tag >> (2 * n)) & 3) != 3 ? 1u << n : 0;
+    }
+    return static_cast<u8>(tags);
+}
+
+void load_abridged(X87State& s, u16 control, u16 status, u8 tags) {
+    s.status = status;
+    load_control(s, control);
+    s.tag = 0;
+    for (unsigned n = 0; n < 8; ++n) {
+        s.tag |= static_cast<u16>((tags >> n & 1) != 0 ? 0 : 3u << (2 * n));
+    }
+    s.tag = tag_word(s);
+}
+
+void enter_mmx(X87State& s) {
+    set_top(s, 0);
+    s.tag = 0;
+}
+
+void leave_mmx(X87State& s) {
+    set_top(s, 0);
+    s.tag = 0xffff;
 }
 
 }  // namespace ennead::vmcore::x87

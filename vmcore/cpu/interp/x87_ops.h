@@ -76,6 +76,8 @@ struct Store {
     bool stored = false;
 };
 [[nodiscard]] Store prepare_store(const X87State& s, StoreFormat format);
+// FISTTP: an integer, rounded to zero whatever the control word says.
+[[nodiscard]] Store prepare_store_truncated(const X87State& s, StoreFormat format);
 [[nodiscard]] Store prepare_store_real80(const X87State& s);
 void commit_store(X87State& s, const Store& store, bool pop);
 
@@ -92,10 +94,26 @@ void rotate(X87State& s, int by);  // FINCSTP: 1, FDECSTP: -1
 // 8-9 to 8-12).
 using Environment = std::array<u32, 7>;
 [[nodiscard]] Environment environment(const X87State& s, bool wide, bool real_addressing);
+// The tag word as processors store it: of the tags only "empty" counts, the rest follows from the
+// registers' contents (SDM vol 1 §8.1.7, vol 3A §12.2: an MMX instruction leaves all "valid").
+[[nodiscard]] u16 tag_word(const X87State& s);
 void load_environment(X87State& s, const Environment& words, bool wide, bool real_addressing);
 // What FSTENV does once it has stored.
 void mask_exceptions(X87State& s);
 // FRSTOR's registers, after load_environment(): gives ST(i) its contents.
 void restore_register(X87State& s, unsigned i, const X87Register& value);
+
+// --- FXSAVE and FXRSTOR ---
+// One bit a physical register: not empty (SDM vol 1 §10.5.1.1).
+[[nodiscard]] u8 abridged_tags(const X87State& s);
+// Control and status word (ES and B follow from both) and tags; the registers hold what they are to
+// hold.
+void load_abridged(X87State& s, u16 control, u16 status, u8 tags);
+
+// --- MMX ---
+// What every MMX instruction but EMMS does: TOP is 0, every tag valid (SDM vol 3A, table 12-1).
+void enter_mmx(X87State& s);
+// EMMS: TOP is 0, every tag empty.
+void leave_mmx(X87State& s);
 
 }  // namespace ennead::vmcore::x87

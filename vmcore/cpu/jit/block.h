@@ -23,6 +23,7 @@ struct Interpreted {
     u32 eip = 0;
     u8 left = 0;  // instructions of the block from this one on
     bool ends_block = false;
+    bool uses_fpu = false;  // x87, MMX or SSE state
 };
 
 // A return address in emitted code, and what it says about the guest.
@@ -38,7 +39,8 @@ struct Link {
     const u8* stub = nullptr;   // where it leads while there is no target
     u32 eip = 0;                // the target's
     // Which entry: `near` for a later instruction of the same page.
-    enum class Entry : u8 { near, poll, far } entry = Entry::far;
+    // `plain`: the block's other self, without a frame.
+    enum class Entry : u8 { near, poll, far, plain } entry = Entry::far;
     Block* from = nullptr;
     Block* to = nullptr;
     u32 previous = 0, next = 0;  // among the links to `to`; 0: none
@@ -55,10 +57,15 @@ struct Block {
     // Offsets of the entries in the code: for an indirect jump with its target in R14, from another
     // page, from a later place, and from an earlier one in the same page.
     u16 far_entry = 0, poll_entry = 0, near_entry = 0;
-    // Bytes of the page that the translation depends on: its own, and those that were looked at to
-    // see which flags matter. Pairs of offsets in the page, [first, last].
+    // The physical number of the second page, of a block that is one instruction across a page's
+    // end; kNoPage for all others.
+    static constexpr u64 kNoPage = ~u64{0};
+    u64 second_page = kNoPage;
+    // Bytes that the translation depends on: its own, and those that were looked at to see which
+    // flags matter. Offsets in the page, [first, last].
     struct Range {
         u16 first, last;
+        bool second = false;  // in the second page
     };
     std::vector<Range> depends;
     std::vector<Site> sites;  // in order of offset
@@ -66,10 +73,13 @@ struct Block {
     u32 incoming = 0;         // the first link to it
     u32 executions_seen = 0;
     std::vector<Interpreted*> interpreted;
+    Block* plain = nullptr;  // the same without a frame, once it was needed
+    bool is_plain = false;   // this is such a one: it is found by its other self only
 
     [[nodiscard]] const u8* entry(Link::Entry kind) const {
         switch (kind) {
             case Link::Entry::near:
+            case Link::Entry::plain:
                 return code + near_entry;
             case Link::Entry::poll:
                 return code + poll_entry;

@@ -47,23 +47,35 @@ u32 BlockCache::new_link(u32 eip, Link::Entry entry) {
     return number;
 }
 
-Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const u8* page, u64 fetch_entry,
+Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page,
                              CodeMap& marks) {
-    plan_block(eip, user, page, exact_flags_, plan_);
-    if (plan_.count == 0) {
-        return nullptr;
-    }
+    plan_block(eip, user, page.bytes, exact_flags_, plan_);
+    return plan_.count == 0 ? nullptr : make(address, page, nullptr, marks);
+}
+
+Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
+                                        const CodePage& next, CodeMap& marks) {
+    plan_straddling(eip, user, page.bytes, next.bytes, plan_);
+    return plan_.count == 0 ? nullptr : make(address, page, &next, marks);
+}
+
+// What plan_ says.
+Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* next,
+                        CodeMap& marks, bool plain) {
     u8* const base = memory_.reserve(kMostBlockBytes, [this](unsigned region) { evict(region); });
     auto block = std::make_unique<Block>();
-    block->eip = eip;
+    block->eip = plan_.eip;
     block->address = address;
     block->length = static_cast<u16>(plan_.length);
     block->count = static_cast<u8>(plan_.count);
-    block->user = user;
+    block->user = plan_.user;
+    block->is_plain = plain;
     block->code = base;
     block->depends = plan_.depends;
+    block->second_page = next != nullptr ? next->number : Block::kNoPage;
     fresh_links_.clear();
-    emitter_.emit(plan_, fetch_entry, reinterpret_cast<u64>(base), *block);
+    emitter_.emit(plan_, {page.fetch_entry, next != nullptr ? next->fetch_entry : 0},
+                  reinterpret_cast<u64>(base), *block);
     emitter_.copy(bytes_);
     memory_.commit(bytes_);
     block->code_size = static_cast<u32>(bytes_.size());
@@ -80,15 +92,27 @@ Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const u8* pag
     ++counters_.translated;
     counters_.translated_insns += block->count;
     counters_.code_bytes += block->code_size;
-    const PhysAddr page_start{raw(address) & ~u64{kPageMask}};
-    for (const Block::Range& range : block->depends) {
-        marks.mark(page_start + range.first, u64{range.last} - range.first + 1u);
-    }
     Block* const made = block.get();
-    blocks_[key(address, eip, user)] = made;
-    pages_[raw(address) / kPageSize].push_back(made);
+    if (!plain) {
+        blocks_[key(address, made->eip, made->user)] = made;
+    }
+    for (const u64 number : {page.number, made->second_page}) {
+        if (number != Block::kNoPage) {
+            pages_[number].push_back(made);
+            mark_ranges(*made, number, marks);
+        }
+    }
     regions_[memory_.region_of(base)].push_back(std::move(block));
     return made;
+}
+
+void BlockCache::mark_ranges(const Block& block, u64 page, CodeMap& marks) const {
+    const bool second = page == block.second_page;
+    for (const Block::Range& range : block.depends) {
+        if (range.second == second) {
+            marks.mark(PhysAddr{page * kPageSize + range.first}, u64{range.last} - range.first + 1u);
+        }
+    }
 }
 
 void BlockCache::connect(u32 number, Block& target) {
@@ -133,9 +157,34 @@ void BlockCache::drop(Block& block) {
     }
     hooks_.forget_jump(block.user, block.eip, block.code);
     const auto found = blocks_.find(key(block.address, block.eip, block.user));
-    if (found != blocks_.end() && found->second == &block) {
-        blocks_.erase(found);
+    if (found == blocks_.end()) {
+        return;
     }
+    if (found->second == &block) {
+        blocks_.erase(found);
+    } else if (found->second->plain == &block) {
+        found->second->plain = nullptr;
+    }
+}
+
+Block* BlockCache::plain(Block& block, const CodePage& page, CodeMap& marks) {
+    if (block.plain == nullptr) {
+        plan_block(block.eip, block.user, page.bytes, exact_flags_, plan_);
+        plan_.frame = {};
+        Block* const made = make(block.address, page, nullptr, marks, true);
+        // The block itself may have been evicted to make room.
+        if (Block* const whole = find(made->address, made->eip, made->user)) {
+            whole->plain = made;
+        }
+        return made;
+    }
+    return block.plain;
+}
+
+void BlockCache::discard(Block& block) {
+    take_from_pages(block);
+    drop(block);
+    hooks_.forget_returns();
 }
 
 bool BlockCache::written(PhysAddr address, u64 length, CodeMap& marks) {
@@ -143,30 +192,8 @@ bool BlockCache::written(PhysAddr address, u64 length, CodeMap& marks) {
     for (u64 at = raw(address), end = at + length; at < end;) {
         const u64 page = at / kPageSize;
         const u64 page_end = std::min((page + 1) * kPageSize, end);
-        const auto found = pages_.find(page);
-        if (found != pages_.end()) {
-            const u64 first = at & kPageMask, last = (page_end - 1) & kPageMask;
-            const auto hit = [&](const Block* block) {
-                return std::ranges::any_of(block->depends, [&](const Block::Range& range) {
-                    return range.first <= last && range.last >= first;
-                });
-            };
-            std::vector<Block*>& blocks = found->second;
-            const auto kept = std::stable_partition(blocks.begin(), blocks.end(),
-                                                    [&](const Block* b) { return !hit(b); });
-            for (auto each = kept; each != blocks.end(); ++each) {
-                drop(**each);
-                ++counters_.invalidated;
-                any = true;
-            }
-            blocks.erase(kept, blocks.end());
-            if (any) {
-                remark(page, marks);
-            }
-            if (blocks.empty()) {
-                pages_.erase(found);
-            }
-        }
+        any |= written_in_page(page, static_cast<u32>(at & kPageMask),
+                               static_cast<u32>((page_end - 1) & kPageMask), marks);
         at = page_end;
     }
     if (any) {
@@ -175,26 +202,57 @@ bool BlockCache::written(PhysAddr address, u64 length, CodeMap& marks) {
     return any;
 }
 
-void BlockCache::remark(u64 page, CodeMap& marks) {
-    const PhysAddr start{page * kPageSize};
-    marks.clear(start);
-    for (const Block* block : pages_[page]) {
-        for (const Block::Range& range : block->depends) {
-            marks.mark(start + range.first, u64{range.last} - range.first + 1u);
+bool BlockCache::written_in_page(u64 page, u32 first, u32 last, CodeMap& marks) {
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) {
+        return false;
+    }
+    std::vector<Block*> hit;
+    for (Block* const block : found->second) {
+        const bool second = page == block->second_page;
+        if (std::ranges::any_of(block->depends, [&](const Block::Range& range) {
+                return range.second == second && range.first <= last && range.last >= first;
+            })) {
+            hit.push_back(block);
+        }
+    }
+    for (Block* const block : hit) {
+        take_from_pages(*block);
+        drop(*block);
+        ++counters_.invalidated;
+    }
+    if (hit.empty()) {
+        return false;
+    }
+    marks.clear(PhysAddr{page * kPageSize});
+    if (const auto left = pages_.find(page); left != pages_.end()) {
+        for (const Block* const block : left->second) {
+            mark_ranges(*block, page, marks);
+        }
+    }
+    return true;
+}
+
+// Marks stay: what is marked without need only makes writes a little slower.
+void BlockCache::take_from_pages(Block& block) {
+    for (const u64 number : {raw(block.address) / kPageSize, block.second_page}) {
+        const auto page = pages_.find(number);
+        if (page != pages_.end()) {
+            std::erase(page->second, &block);
+            if (page->second.empty()) {
+                pages_.erase(page);
+            }
         }
     }
 }
 
 void BlockCache::evict(unsigned region) {
     for (const std::unique_ptr<Block>& block : regions_[region]) {
-        const auto page = pages_.find(raw(block->address) / kPageSize);
-        if (page != pages_.end()) {
-            // Marks stay: what is marked without need only makes writes a little slower.
-            std::erase(page->second, block.get());
-        }
+        take_from_pages(*block);
         drop(*block);
         for (const u32 number : block->links) {
             free_links_.push_back(number);
+            links_[number] = {};
         }
         for (Interpreted* each : block->interpreted) {
             delete each;
@@ -206,13 +264,12 @@ void BlockCache::evict(unsigned region) {
 }
 
 void BlockCache::clear(CodeMap& marks) {
+    for (const auto& page : pages_) {
+        marks.clear(PhysAddr{page.first * kPageSize});
+    }
     for (unsigned region = 0; region < CodeMemory::kRegions; ++region) {
-        for (const std::unique_ptr<Block>& block : regions_[region]) {
-            marks.clear(block->address);
-        }
         evict(region);
     }
-    pages_.clear();
 }
 
 const Block* BlockCache::at(const u8* code) const {

@@ -43,16 +43,26 @@ class BlockCache final : private LinkNumbers {
     [[nodiscard]] const Thunks& thunks() const { return thunks_; }
 
     // The block for the linear `eip`, which lies at `address`; null if there is none yet.
-    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user) const;
-    // Makes it. `page`: the bytes of its page; `fetch_entry`: as the fetch table has it. Null if
-    // the first instruction does not lie in the page as a whole. Not while emitted code is being
-    // run.
-    Block* translate(PhysAddr address, u32 eip, bool user, const u8* page, u64 fetch_entry,
-                     CodeMap& marks);
+    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user) const;    // A page that code is in: its bytes, and what the fetch table holds for it.
+    struct CodePage {
+        const u8* bytes = nullptr;
+        u64 fetch_entry = 0;
+        u64 number = 0;  // physical
+    };
+    // Makes it. Null if the first instruction does not lie in the page as a whole, or is longer than an
+    // instruction can be. Not while emitted code is being run.
+    Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, CodeMap& marks);
+    // The same for one instruction that ends in the page `next`; null if it does not.
+    Block* translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
+                                const CodePage& next, CodeMap& marks);
 
     [[nodiscard]] const Link& link(u32 number) const { return links_[number]; }
     void connect(u32 number, Block& target);
 
+    // The same block without a frame (made if need be): entered at its near entry.
+    Block* plain(Block& block, const CodePage& page, CodeMap& marks);
+    // Its bytes are the same, but another page lies behind by now.
+    void discard(Block& block);
     // Bytes were written: drops the blocks that depend on them. True if there were any.
     bool written(PhysAddr address, u64 length, CodeMap& marks);
     void clear(CodeMap& marks);
@@ -71,10 +81,14 @@ class BlockCache final : private LinkNumbers {
     }
 
     u32 new_link(u32 eip, Link::Entry entry) override;
+    Block* make(PhysAddr address, const CodePage& page, const CodePage* next, CodeMap& marks,
+                bool plain = false);
+    void mark_ranges(const Block& block, u64 page, CodeMap& marks) const;
+    bool written_in_page(u64 page, u32 first, u32 last, CodeMap& marks);
+    void take_from_pages(Block& block);
     void drop(Block& block);
     void disconnect(u32 number);
     void evict(unsigned region);
-    void remark(u64 page, CodeMap& marks);
 
     Hooks hooks_;
     CodeMemory memory_;

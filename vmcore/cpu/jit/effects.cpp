@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "vmcore/cpu/decode/tables.h"
 #include "vmcore/cpu/state.h"
 
 namespace ennead::vmcore::jit {
@@ -44,10 +45,16 @@ FlagEffects rotate(const Insn& insn, bool through_carry) {
 }
 
 FlagEffects x87(const Insn& insn) {
-    // FCMOVcc reads them (DA, DB C0…DF), FCOMI and its kin replace them (DB, DF E8…F7).
-    return (insn.opcode == 0xda || insn.opcode == 0xdb || insn.opcode == 0xdf) && !insn.has_memory
-               ? kUnknown
-               : kNone;
+    if (insn.has_memory) {
+        return kNone;
+    }
+    if ((insn.opcode == 0xda || insn.opcode == 0xdb) && insn.modrm < 0xe0) {
+        return {.reads = kCf | kZf | kPf};  // FCMOVcc
+    }
+    if ((insn.opcode == 0xdb || insn.opcode == 0xdf) && insn.modrm >= 0xe8 && insn.modrm < 0xf8) {
+        return kReplacesAll;  // FCOMI and its kin
+    }
+    return kNone;
 }
 
 }  // namespace
@@ -125,6 +132,8 @@ FlagEffects flag_effects(const Insn& insn) {
             return {.reads = kCf, .kills = kCf, .writes = true};
         case Op::popf:
             return kReplacesAll;
+        case Op::pushf:
+            return {.reads = kArith};
         case Op::fpu_d8:
         case Op::fpu_d9:
         case Op::fpu_da:
@@ -187,8 +196,13 @@ FlagEffects flag_effects(const Insn& insn) {
         case Op::mov_r_dr:
         case Op::salc:
             return insn.op == Op::salc ? FlagEffects{.reads = kCf} : kNone;
-        default:
-            return kUnknown;
+        default: {
+            const SimdForm& simd = opcode_row(insn.row).simd;
+            if (!simd.present) {
+                return kUnknown;
+            }
+            return simd.eflags ? kReplacesAll : kNone;
+        }
     }
 }
 

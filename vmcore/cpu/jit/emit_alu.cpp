@@ -103,6 +103,10 @@ bool to_memory(const Insn& insn) {
     return insn.dst == kNoRegister;
 }
 
+HostMemory host_memory(const Mem& at) {
+    return {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()};
+}
+
 }  // namespace
 
 void BlockEmitter::emit_bytes(HostMemory memory) {
@@ -121,7 +125,7 @@ bool BlockEmitter::emit_generic() {
         if (!Reencoded(insn(), {}).possible()) {
             return false;
         }
-        if (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0)) {
+        if (operation_wants_flags()) {
             need_flags();
         }
         emit_bytes({});
@@ -134,7 +138,7 @@ bool BlockEmitter::emit_generic() {
         const unsigned high = high_byte_in_reg(insn());
         if (high == 0) {
             operand_access(kind, [this](const Mem& at) {
-                emit_bytes({at.baseReg().id(), at.indexReg().id()});
+                emit_bytes(host_memory(at));
             });
         } else {
             // AH cannot be named beside the host's registers for addresses: AL takes its place for
@@ -146,7 +150,7 @@ bool BlockEmitter::emit_generic() {
                 [this, swapped, high](const Mem& at) {
                     const u8 exchange[2] = {0x86, static_cast<u8>(0xc0 | high << 3 | (high - 4))};
                     a_.embed(exchange, 2);
-                    const Reencoded code(swapped, {at.baseReg().id(), at.indexReg().id()});
+                    const Reencoded code(swapped, host_memory(at));
                     a_.embed(code.bytes().data(), code.bytes().size());
                     a_.embed(exchange, 2);
                 },
@@ -268,12 +272,15 @@ bool BlockEmitter::emit_bit_string() {
     }
     save_flags();
     operand_address(false);
-    a_.mov(r9d, guest(i.src));
-    a_.sar(r9d, 5);
-    a_.lea(r14d, ptr(r14, r9, 2));
-    a_.mov(r9d, guest(i.src));
-    a_.and_(r9d, 31);
-    access(r14d, 4, kind, [this, op = i.op, lock = i.lock](const Mem& at) {
+    const Mem number = context_field(offsetof(JitContext, bit_number), 4);
+    a_.mov(r13d, guest(i.src));
+    a_.and_(r13d, 31);
+    a_.mov(number, r13d);
+    a_.mov(r13d, guest(i.src));
+    a_.sar(r13d, 5);
+    a_.lea(r14d, ptr(r14, r13, 2));
+    access(r14d, 4, kind, [this, op = i.op, lock = i.lock, number](const Mem& at) {
+        a_.mov(r11d, number);
         if (lock) {
             a_.lock();
         }
@@ -281,16 +288,16 @@ bool BlockEmitter::emit_bit_string() {
         operand.setSize(4);
         switch (op) {
             case Op::bt:
-                a_.bt(operand, r9d);
+                a_.bt(operand, r11d);
                 break;
             case Op::bts:
-                a_.bts(operand, r9d);
+                a_.bts(operand, r11d);
                 break;
             case Op::btr:
-                a_.btr(operand, r9d);
+                a_.btr(operand, r11d);
                 break;
             default:
-                a_.btc(operand, r9d);
+                a_.btc(operand, r11d);
                 break;
         }
     });
@@ -298,9 +305,87 @@ bool BlockEmitter::emit_bit_string() {
     return true;
 }
 
+namespace {
+
+// A picture of the flags (bits 8…15 as LAHF, bit 0 OF) from and to EFLAGS.
+constexpr u32 kByLahf = eflags::kSf | eflags::kZf | eflags::kAf | eflags::kPf | eflags::kCf;
+constexpr unsigned kOfBit = 11;
+
+}  // namespace
+
+void BlockEmitter::emit_pushf() {
+    need_flags();
+    fetch_flags();
+    flags_ = {FlagsAt::raw, -1};
+    a_.mov(r11d, state_field(offsetof(CpuState, eflags), 4));
+    a_.and_(r11d, static_cast<i32>(~(eflags::kArith | eflags::kVm | eflags::kRf)));
+    a_.mov(r13d, r10d);
+    a_.and_(r13d, 1);
+    a_.shl(r13d, kOfBit);
+    a_.or_(r11d, r13d);
+    a_.mov(r13d, r10d);
+    a_.shr(r13d, 8);
+    a_.and_(r13d, kByLahf);
+    a_.or_(r11d, r13d);
+    push([this](const Mem& at) { a_.mov(at, r11d); });
+}
+
+// What changes more than the arithmetic flags, DF and IF, or lets an interrupt in that waits, goes to the
+// interpreter.
+void BlockEmitter::emit_popf() {
+    // Nobody reads the flags of before; but a fault shows them where everything is to be exact.
+    save_flags();
+    const SavedFlags before = flags_;
+    pop([this](const Mem& at) {
+        Mem word = at;
+        word.setSize(4);
+        a_.mov(r11d, word);
+    });
+    Label special = a_.newLabel();
+    const Mem flags = state_field(offsetof(CpuState, eflags), 4);
+    const u32 movable = eflags::kArith | eflags::kDf | (plan_->user ? 0 : eflags::kIf);
+    a_.mov(r13d, r11d);
+    a_.xor_(r13d, flags);
+    a_.test(r13d, static_cast<i32>(~(movable | eflags::kFixed)));
+    a_.jnz(special);
+    if (!plan_->user) {
+        a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
+        a_.jne(special);
+    }
+    a_.lea(r12d, ptr(r12, 4));
+    a_.and_(r13d, static_cast<i32>(movable & ~eflags::kArith));
+    a_.xor_(flags, r13d);
+    // R10 = the picture of what was popped.
+    a_.mov(r10d, r11d);
+    a_.shr(r10d, kOfBit);
+    a_.and_(r10d, 1);
+    a_.and_(r11d, kByLahf);
+    a_.shl(r11d, 8);
+    a_.or_(r10d, r11d);
+    flags_ = {FlagsAt::raw, -1};
+    later([this, special, before] {
+        a_.bind(special);
+        flags_ = before;
+        emit_restore();
+        call_interpreter(record(true));
+    });
+}
+
 bool BlockEmitter::emit_flag_ops() {
     const auto flags = state_field(offsetof(CpuState, eflags), 4);
     switch (insn().op) {
+        case Op::pushf:
+            if (insn().operand_size != 4) {
+                return false;
+            }
+            emit_pushf();
+            return true;
+        case Op::popf:
+            if (insn().operand_size != 4) {
+                return false;
+            }
+            emit_popf();
+            return true;
         case Op::cld:
             save_flags();
             a_.and_(flags, static_cast<i32>(~eflags::kDf));

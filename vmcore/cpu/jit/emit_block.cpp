@@ -18,7 +18,7 @@ using asmjit::Imm;
 BlockEmitter::BlockEmitter(const Thunks& thunks, LinkNumbers& numbers)
     : thunks_(thunks), numbers_(numbers) {}
 
-void BlockEmitter::emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block& block) {
+void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block) {
     plan_ = &plan;
     block_ = &block;
     links_.clear();
@@ -26,11 +26,13 @@ void BlockEmitter::emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block&
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    fpu_level_ = 0;
+    frame_steps_ = plan.frame.base == kNoRegister ? 0 : plan.frame.steps;
     code_.reset();
     code_.init(asmjit::Environment::host(), base);
     code_.attach(&a_);
 
-    emit_entries(fetch_entry);
+    emit_entries(fetch);
     for (index_ = 0; index_ < plan.count; ++index_) {
         emit_step();
     }
@@ -59,8 +61,8 @@ void BlockEmitter::copy(std::vector<u8>& to) {
 // The comparisons with what an indirect jump wanted and with the page that the linear address now
 // leads to keep the flags, whatever this block needs: if they fail, it is another block that goes
 // on with them.
-void BlockEmitter::emit_entries(u64 fetch_entry) {
-    Label wanted = a_.newLabel(), mapped = a_.newLabel();
+void BlockEmitter::emit_entries(FetchEntries fetch) {
+    Label wanted = a_.newLabel();
     const u32 eip = plan_->eip;
     a_.mov(r11, rcx);
     a_.lea(ecx, ptr(r14, static_cast<i32>(0u - eip)));
@@ -71,15 +73,7 @@ void BlockEmitter::emit_entries(u64 fetch_entry) {
     block_->far_entry = static_cast<u16>(offset());
     a_.mov(r11, rcx);
     a_.bind(wanted);
-    const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
-    a_.mov(ecx, state_field(table + u64{eip / kPageSize} * 8, 4));
-    a_.lea(ecx, ptr(rcx, static_cast<i32>(0u - static_cast<u32>(fetch_entry))));
-    a_.jecxz(ecx, mapped);
-    a_.mov(rcx, r11);
-    a_.mov(r14d, eip);
-    a_.jmp(Imm(thunks_.miss));
-    a_.bind(mapped);
-    a_.mov(rcx, r11);
+    leave_unless_mapped(eip, fetch.page);
 
     block_->poll_entry = static_cast<u16>(offset());
     Label poll = a_.newLabel();
@@ -101,14 +95,39 @@ void BlockEmitter::emit_entries(u64 fetch_entry) {
         a_.jmp(Imm(thunks_.poll));
     });
     block_->near_entry = static_cast<u16>(offset());
+    if (plan_->straddles) {
+        // The next page may be another one by now, however this place was reached.
+        a_.mov(r11, rcx);
+        leave_unless_mapped(plan_->end(), fetch.next);
+    }
+    if (frame_steps_ != 0) {
+        emit_frame_check();
+    }
     a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan_->count)));
+}
+
+// Goes to the dispatcher if code at `linear` no longer is fetched from where this block's came from. RCX is in R11
+// before, and itself again after.
+void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
+    Label mapped = a_.newLabel();
+    const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
+    a_.mov(ecx, state_field(table + u64{linear / kPageSize} * 8, 4));
+    a_.lea(ecx, ptr(rcx, static_cast<i32>(0u - static_cast<u32>(fetch_entry))));
+    a_.jecxz(ecx, mapped);
+    a_.mov(rcx, r11);
+    a_.mov(r14d, plan_->eip);
+    a_.jmp(Imm(thunks_.miss));
+    a_.bind(mapped);
+    a_.mov(rcx, r11);
 }
 
 void BlockEmitter::emit_step() {
     const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_divide() ||
-                         emit_bit_string() || emit_flag_ops() || emit_branch();
+                         emit_bit_string() || emit_flag_ops() || emit_branch() || emit_x87() ||
+                         emit_simd();
     if (!emitted) {
-        interpreted(ends_block(insn()));
+        // STI and POPF may let an interrupt in.
+        interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
     }
     // Its operands are known to stand only until the next instruction.
     if (producer_ != static_cast<int>(index_)) {
@@ -182,7 +201,8 @@ Interpreted* BlockEmitter::record(bool ends) {
                                  .handler = select_handler(insn()),
                                  .eip = step().eip,
                                  .left = static_cast<u8>(plan_->count - index_),
-                                 .ends_block = ends};
+                                 .ends_block = ends,
+                                 .uses_fpu = uses_fpu(insn())};
     block_->interpreted.push_back(what);
     return what;
 }
@@ -198,6 +218,8 @@ void BlockEmitter::interpreted(bool ends) {
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    fpu_level_ = 0;
+    frame_steps_ = 0;  // translations may be others now
 }
 
 // The return address that has just been emitted: the guest goes on at `eip`, with `left`

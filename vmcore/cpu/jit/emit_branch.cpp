@@ -113,22 +113,22 @@ void BlockEmitter::emit_call(u32 target) {
 
 void BlockEmitter::emit_call_operand() {
     const u32 back = next_eip();
+    save_flags();  // now: it may use R11
     if (insn().has_memory) {
-        operand_access(
-            AccessKind::read, [this](const Mem& at) { a_.mov(r9d, at); }, true);
+        operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
     } else {
-        a_.mov(r9d, guest(insn().rm()));
+        a_.mov(r11d, guest(insn().rm()));
     }
     push([this, back](const Mem& at) { a_.mov(at, static_cast<i32>(back)); });
+    a_.mov(r14d, r11d);
     need_flags();
-    a_.mov(r14d, r9d);
     emit_indirect(true);
     emit_return_site();
 }
 
 void BlockEmitter::emit_return() {
     const auto released = static_cast<i32>(4 + insn().imm);
-    access(r12d, 4, AccessKind::read, [this, released](const Mem& at) {
+    pop([this, released](const Mem& at) {
         a_.mov(r14d, at);
         a_.lea(r12d, ptr(r12, released));
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The way to an operand in memory: address, translation by the flat tables, and what is done when
 // that fails.
+#include <bit>
 #include <cstddef>
 
 #include "vmcore/cpu/decode/tables.h"
@@ -83,6 +84,13 @@ bool BlockEmitter::segment_usable(AccessKind kind) {
     return true;
 }
 
+// Whether the step's own operation reads flags, or leaves some of those that are wanted.
+bool BlockEmitter::operation_wants_flags() const {
+    const FlagEffects effects = flag_effects(insn());
+    return insn().op != Op::pushf /* has fetched them before */ &&
+           (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
+}
+
 void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body& body) {
     save_flags();
     const FlagEffects effects = flag_effects(insn());
@@ -100,14 +108,13 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
     a_.test(r13, r13);
     a_.long_().jz(absent);
     if (size > 1) {
-        a_.test(low_byte(address), static_cast<i32>(size - 1));
+        // What is aligned crosses no page's end; ten bytes go by the next power of two.
+        a_.test(low_byte(address), static_cast<i32>(std::bit_ceil(size) - 1));
         a_.long_().jnz(odd);
     }
     a_.bind(back);
     // An operation that reads flags, or leaves some of those that are wanted, needs them now.
-    const bool restore =
-        flags_.at != FlagsAt::host &&
-        (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
+    const bool restore = flags_.at != FlagsAt::host && operation_wants_flags();
     const SavedFlags saved = flags_;
     const auto operate = [this, saved, restore, address, body] {
         if (restore) {
@@ -185,28 +192,71 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
     });
 }
 
-void BlockEmitter::operand_access(AccessKind kind, const Body& body, bool direct) {
-    access(operand_address(direct), operand_bytes(), kind, body);
+// The access at `at` bytes from where the frame's register now points, if the frame's check covers it.
+bool BlockEmitter::access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body) {
+    const Frame& frame = plan_->frame;
+    if (index_ >= frame_steps_ || (kind != AccessKind::read && !frame.written)) {
+        return false;
+    }
+    const i32 from_start = at + (frame.base == kEsp ? step().esp : 0);
+    if (from_start < frame.low ||
+        from_start + static_cast<i32>(size) > frame.low + static_cast<i32>(frame.span)) {
+        return false;
+    }
+    if (operation_wants_flags()) {
+        need_flags();
+    }
+    body(Mem(guest64(frame.base), r9, 0, at));
+    return true;
 }
 
-unsigned BlockEmitter::operand_bytes() const {
-    for (const Operand operand : opcode_row(insn().row).operands) {
-        switch (operand) {
-            case Operand::Eb:
-            case Operand::Ob:
-                return 1;
-            case Operand::Ew:
-                return 2;
-            case Operand::Mq:
-                return 8;
-            case Operand::Ev:
-            case Operand::Ov:
-                return insn().operand_size;
-            default:
-                break;
-        }
+// R9 = distance to host memory for the frame; if it is not all in one page that may be read (and written), the
+// block is done the other way, with a look-up for each access.
+void BlockEmitter::emit_frame_check() {
+    const Frame& frame = plan_->frame;
+    const bool keep_flags = plan_->steps[0].live_before != 0;
+    if (keep_flags) {
+        fetch_flags();
     }
-    return insn().width;
+    u32 link = 0;
+    Label plain = link_stub(plan_->eip, Link::Entry::plain, link), elsewhere = a_.newLabel();
+    const Access access = frame.written ? Access::write : Access::read;
+    const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(access));
+    // The accesses add in 64 bits: what wraps at 4 GiB goes the other way.
+    a_.mov(r13d, guest(frame.base));
+    if (frame.low != 0) {
+        a_.add(r13d, frame.low);
+        a_.jnc(elsewhere);
+    }
+    a_.mov(r9d, r13d);
+    a_.shr(r9d, 12);
+    a_.mov(r9, Mem(reg::state, r9, 3, static_cast<i32>(table), 8));
+    a_.and_(r13d, kPageMask);
+    a_.test(r9, r9);
+    a_.jz(elsewhere);
+    a_.cmp(r13d, kPageSize - frame.span);
+    a_.ja(elsewhere);
+    if (keep_flags) {
+        put_back_flags();
+    }
+    later([this, elsewhere, plain, link, keep_flags] {
+        a_.bind(elsewhere);
+        if (keep_flags) {
+            put_back_flags();
+        }
+        a_.long_().jmp(plain);
+        note_place(link);
+    });
+}
+
+void BlockEmitter::operand_access(AccessKind kind, const Body& body, bool direct) {
+    const unsigned size = memory_operand_bytes(insn());
+    const Insn& i = insn();
+    if (i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
+        access_in_frame(static_cast<i32>(i.disp), size, kind, body)) {
+        return;
+    }
+    access(operand_address(direct), size, kind, body);
 }
 
 }  // namespace ennead::vmcore::jit

@@ -124,12 +124,23 @@ bool BlockEmitter::emit_move() {
 }
 
 // Stores to the new top of the stack; ESP moves when that has succeeded.
-void BlockEmitter::push(const std::function<void(const Mem&)>& store) {
-    a_.lea(r14d, ptr(r12, -4));
-    access(r14d, 4, AccessKind::write, [this, store](const Mem& at) {
+void BlockEmitter::push(const Body& store) {
+    const Body body = [this, store](const Mem& at) {
         store(sized(at, 4));
         a_.lea(r12d, ptr(r12, -4));
-    });
+    };
+    if (plan_->frame.base == kEsp && access_in_frame(-4, 4, AccessKind::write, body)) {
+        return;
+    }
+    a_.lea(r14d, ptr(r12, -4));
+    access(r14d, 4, AccessKind::write, body);
+}
+
+// Reads the top of the stack; what moves ESP is up to `load`.
+void BlockEmitter::pop(const Body& load) {
+    if (plan_->frame.base != kEsp || !access_in_frame(0, 4, AccessKind::read, load)) {
+        access(r12d, 4, AccessKind::read, load);
+    }
 }
 
 bool BlockEmitter::emit_stack() {
@@ -145,8 +156,9 @@ bool BlockEmitter::emit_stack() {
             push([this, imm = i.imm](const Mem& at) { a_.mov(at, static_cast<i32>(imm)); });
             return true;
         case Op::push_sreg:
-            a_.movzx(r9d, state_field(selector_field(segment_pushed(i)), 2));
-            push([this](const Mem& at) { a_.mov(at, r9d); });
+            save_flags();  // now: it may use R11
+            a_.movzx(r11d, state_field(selector_field(segment_pushed(i)), 2));
+            push([this](const Mem& at) { a_.mov(at, r11d); });
             return true;
         case Op::push_rm:
             if (!i.has_memory) {
@@ -156,8 +168,9 @@ bool BlockEmitter::emit_stack() {
             if (!segment_usable(AccessKind::read)) {
                 return false;
             }
-            operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r9d, sized(at, 4)); });
-            push([this](const Mem& at) { a_.mov(at, r9d); });
+            save_flags();
+            operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, sized(at, 4)); });
+            push([this](const Mem& at) { a_.mov(at, r11d); });
             return true;
         case Op::pop_rm:
             if (i.has_memory) {
@@ -166,7 +179,7 @@ bool BlockEmitter::emit_stack() {
             [[fallthrough]];
         case Op::pop_r: {
             const unsigned reg = i.op == Op::pop_r ? i.dst : i.rm();
-            access(r12d, 4, AccessKind::read, [this, reg](const Mem& at) {
+            pop([this, reg](const Mem& at) {
                 a_.mov(guest(reg), sized(at, 4));
                 if (reg != kEsp) {
                     a_.lea(r12d, ptr(r12, 4));
@@ -174,13 +187,17 @@ bool BlockEmitter::emit_stack() {
             });
             return true;
         }
-        case Op::leave:
-            access(ebp, 4, AccessKind::read, [this](const Mem& at) {
-                a_.mov(r9d, sized(at, 4));
+        case Op::leave: {
+            const Body body = [this](const Mem& at) {
+                a_.mov(r11d, sized(at, 4));
                 a_.lea(r12d, ptr(rbp, 4));
-                a_.mov(ebp, r9d);
-            });
+                a_.mov(ebp, r11d);
+            };
+            if (plan_->frame.base != kEbp || !access_in_frame(0, 4, AccessKind::read, body)) {
+                access(ebp, 4, AccessKind::read, body);
+            }
             return true;
+        }
         default:
             return false;
     }

@@ -38,11 +38,12 @@ struct EmittedLink {
 // (save_flags()); what reads them, and every way out, puts them back (need_flags()).
 class BlockEmitter {
   public:
-    BlockEmitter(const Thunks& thunks, LinkNumbers& numbers);
-
-    // `fetch_entry`: what the fetch table holds for the block's page. `base`: where the code will
-    // lie.
-    void emit(const BlockPlan& plan, u64 fetch_entry, u64 base, Block& block);
+    BlockEmitter(const Thunks& thunks, LinkNumbers& numbers);    // What the fetch table holds for the block's page, and for the one behind it if an instruction straddles.
+    struct FetchEntries {
+        u64 page = 0, next = 0;
+    };
+    // `base`: where the code will lie.
+    void emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block);
     // The code; valid until the next emit(). Copies it to `to`.
     [[nodiscard]] std::size_t size() const { return code_.codeSize(); }
     void copy(std::vector<u8>& to);
@@ -55,7 +56,8 @@ class BlockEmitter {
     using Body = std::function<void(const Mem&)>;
 
     // --- emit_block.cpp: frame of a block, exits, flags
-    void emit_entries(u64 fetch_entry);
+    void emit_entries(FetchEntries fetch);
+    void leave_unless_mapped(u32 linear, u64 fetch_entry);
     void emit_step();
     void emit_link_jump(u32 target);  // jmp
     Label link_stub(u32 target, Link::Entry entry, u32& index);
@@ -70,6 +72,7 @@ class BlockEmitter {
 
     [[nodiscard]] u32 wanted_flags() const { return step().live_before; }
     [[nodiscard]] u32 live_after_step() const;
+    [[nodiscard]] bool operation_wants_flags() const;
     void save_flags();
     void need_flags();
     void emit_restore();
@@ -86,7 +89,8 @@ class BlockEmitter {
     // is a stand-in.
     void access(Gp address, unsigned size, AccessKind kind, const Body& body);
     void operand_access(AccessKind kind, const Body& body, bool direct = true);
-    [[nodiscard]] unsigned operand_bytes() const;
+    void emit_frame_check();
+    [[nodiscard]] bool access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body);
     [[nodiscard]] bool segment_usable(AccessKind kind);
 
     // --- emit_move.cpp, emit_alu.cpp, emit_branch.cpp: by group; false: not emitted
@@ -98,13 +102,22 @@ class BlockEmitter {
     bool emit_divide();
     bool emit_bit_string();
     bool emit_flag_ops();
+    void emit_pushf();
+    void emit_popf();
     bool emit_branch();
+    // --- emit_fpu.cpp
+    bool emit_x87();
+    bool emit_simd();
+    bool emit_load_control(bool x87);
+    void emit_aligned(AccessKind kind);
+    void need_fpu(u8 level);  // as JitContext::fpu_live
     void emit_jcc();
     void emit_count_branch();
     void emit_call(u32 target);
     void emit_call_operand();
     void emit_return();
-    void push(const std::function<void(const Mem&)>& store);
+    void push(const Body& store);
+    void pop(const Body& load);
 
     [[nodiscard]] const BlockPlan::Step& step() const { return plan_->steps[index_]; }
     [[nodiscard]] const Insn& insn() const { return step().insn; }
@@ -137,6 +150,8 @@ class BlockEmitter {
     unsigned index_ = 0;  // of the step being emitted
     SavedFlags flags_;
     int producer_ = -1;  // the step that left all flags in the host's, if its operands still stand
+    u8 fpu_level_ = 0;  // what need_fpu() has seen to so far
+    unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
     std::vector<EmittedLink> links_;
     struct Later {

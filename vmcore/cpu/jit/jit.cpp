@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
@@ -24,6 +25,9 @@ Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind) noexc
 }
 u32 commit_memory(void* engine) noexcept {
     return static_cast<Jit*>(engine)->commit();
+}
+u32 load_fpu(void* engine) noexcept {
+    return static_cast<Jit*>(engine)->load_fpu();
 }
 u32 interpret(void* engine, const Interpreted* what) noexcept {
     return static_cast<Jit*>(engine)->interpret(*what);
@@ -122,12 +126,43 @@ void Jit::give_flags() {
     context_.flags = to_picture(state_.eflags);
 }
 
+std::vector<std::pair<std::string, u64>> Jit::counters() const {
+    static constexpr std::array kNames = {
+#define ENNEAD_OP(name) #name,
+#include "vmcore/cpu/decode/ops.inc"
+#undef ENNEAD_OP
+    };
+    const jit::CacheCounters& cache = cache_.counters();
+    std::vector<std::pair<std::string, u64>> all = {
+        {"jit_blocks", cache.translated},
+        {"jit_block_instructions", cache.translated_insns},
+        {"jit_code_bytes", cache.code_bytes},
+        {"jit_invalidated", cache.invalidated},
+        {"jit_evicted", cache.evicted},
+        {"jit_links", cache.links},
+        {"jit_entries", counters_.entries},
+        {"jit_misses", counters_.misses},
+        {"jit_slow_accesses", counters_.slow_accesses},
+        {"jit_faults", counters_.faults},
+        {"jit_interpreter_runs", counters_.interpreted_runs},
+    };
+    for (std::size_t n = 0; n < kNames.size(); ++n) {
+        if (counters_.interpreted[n] != 0) {
+            all.emplace_back(std::string("jit_interpreted_") + kNames[n], counters_.interpreted[n]);
+        }
+    }
+    return all;
+}
+
 // --- the loop
 // --------------------------------------------------------------------------------------------
 
 ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
     u64 end = state_.instructions + std::min(budget_instructions, left);
+    if (budget_instructions >= kExactBudget) {
+        end -= jit::kMaxBlockInsns;
+    }
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
     for (;;) {
@@ -149,6 +184,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
         if (alone != 0) {
             ++counters_.interpreted_runs;
             give_back_held();
+            sync_fpu();
             const u64 before = state_.instructions;
             const u64 most = std::min(alone, end - std::min(end, before));
             reasons = interpreter_.run(most);
@@ -160,6 +196,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
         }
     }
     give_back_held();
+    sync_fpu();
     return reasons;
 }
 
@@ -199,9 +236,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
     const u8* code = nullptr;
     for (;;) {
         const bool user = state_.cpl == 3;
-        state_.stop_at.store(
-            std::min(end - jit::kMaxBlockInsns, state_.instructions + kLongestStay));
-        if (state_.requests.load() != 0) {
+        if (!set_stop(end) || state_.requests.load() != 0) {
             return true;
         }
         if (code == nullptr) {
@@ -219,18 +254,22 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             stack_[user] = context_.return_stack;
         }
         code = nullptr;
-        if (why == Exit::done) {
-            return true;
-        }
-        if (why == Exit::undelivered) {
-            return deliver(end, reasons);
+        if (why == Exit::done || why == Exit::undelivered) {
+            if (why == Exit::undelivered) {
+                deliver(end, reasons);
+            }
+            if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
+                return true;
+            }
+            continue;
         }
         take_flags();
         switch (why) {
             case Exit::link: {
                 const u32 number = context_.link;
+                const bool plain = cache_.link(number).entry == jit::Link::Entry::plain;
                 state_.eip = cache_.link(number).eip;
-                Block* const target = find_block();
+                Block* const target = plain ? find_plain(*cache_.link(number).from) : find_block();
                 if (target == nullptr) {
                     return false;
                 }
@@ -238,7 +277,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
                 if (cache_.link(number).from != nullptr && cache_.link(number).eip == target->eip) {
                     cache_.connect(number, *target);
                 }
-                code = target->code + target->poll_entry;
+                code = target->code + (plain ? target->near_entry : target->poll_entry);
                 break;
             }
             case Exit::miss: {
@@ -253,7 +292,11 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             }
             case Exit::fault:
                 locate_site();
-                return deliver(end, reasons);
+                deliver(end, reasons);
+                if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
+                    return true;
+                }
+                break;
             case Exit::changed:
                 locate_site();
                 return true;
@@ -263,7 +306,22 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
     }
 }
 
-bool Jit::deliver(u64& end, ExitReasons& reasons) {
+// Tells emitted code when to look up. False: now.
+bool Jit::set_stop(u64 end) {
+    const u64 now = state_.instructions;
+    const u64 last = end < jit::kMaxBlockInsns ? 0 : end - jit::kMaxBlockInsns;
+    if (now >= last) {
+        return false;
+    }
+    // Stored again only where it must be: the store is one that other threads see at once.
+    if (now >= stop_ || stop_ > last || state_.stop_at.load(std::memory_order_relaxed) != stop_) {
+        stop_ = std::min(last, now + kLongestStay);
+        state_.stop_at.store(stop_);
+    }
+    return true;
+}
+
+void Jit::deliver(u64& end, ExitReasons& reasons) {
     ++counters_.faults;
     const GuestFault fault = cpu_.fault();  // delivery may raise others into the same place
     if (!fault.is_trap) {
@@ -273,30 +331,69 @@ bool Jit::deliver(u64& end, ExitReasons& reasons) {
     // for ever.
     end -= end > state_.instructions ? 1 : 0;
     reasons.shutdown = !deliver_fault(cpu_, fault);
-    return true;
 }
 
-// The block for EIP, made if need be; null: its first instruction is not plain bytes of one page.
+// The block for EIP, made if need be; null: its first instruction cannot be translated.
 Block* Jit::find_block() {
-    const LinearAddr linear{state_.eip};
+    const u32 eip = state_.eip;
     const bool user = state_.cpl == 3;
-    const u8* page = nullptr;
-    GuestFault ignored;
-    if (cpu_.mmu.code_page(linear, page, ignored) != Mmu::Code::memory) {
+    const auto page = code_page(eip);
+    if (!page) {
         return nullptr;
     }
-    GuestRam& ram = cpu_.io.memory.ram();
-    const PhysAddr address{static_cast<u64>(page - ram.base()) + (raw(linear) & kPageMask)};
-    if (Block* const known = cache_.find(address, state_.eip, user)) {
+    const PhysAddr address{page->number * kPageSize + (eip & kPageMask)};
+    Block* const known = cache_.find(address, eip, user);
+    if (known != nullptr && known->second_page == Block::kNoPage) {
         return known;
     }
-    const bool first_of_page = !ram.code().page_marked(address);
-    Block* const made = cache_.translate(address, state_.eip, user, page,
-                                         cpu_.mmu.fetch_entry(linear, page), ram.code());
-    if (first_of_page && made != nullptr) {
-        cpu_.mmu.forget_writable(page);
+    CodeMap& marks = cpu_.io.memory.ram().code();
+    const bool first_of_page = !marks.page_marked(address);
+    if (known == nullptr) {
+        if (Block* const made = cache_.translate(address, eip, user, *page, marks)) {
+            if (first_of_page) {
+                cpu_.mmu.forget_writable(page->bytes);
+            }
+            return made;
+        }
+    }
+    if ((eip & kPageMask) <= kPageSize - kMaxInsnLength) {
+        return nullptr;
+    }
+    // Perhaps it goes on in the next page. What lies there matters only if it does, so a fault there is for the
+    // interpreter to find.
+    const auto next = code_page((eip & ~kPageMask) + kPageSize);
+    if (!next) {
+        return nullptr;
+    }
+    if (known != nullptr) {
+        if (known->second_page == next->number) {
+            return known;
+        }
+        cache_.discard(*known);
+    }
+    Block* const made = cache_.translate_straddling(address, eip, user, *page, *next, marks);
+    if (made != nullptr) {
+        cpu_.mmu.forget_writable(page->bytes);
+        cpu_.mmu.forget_writable(next->bytes);
     }
     return made;
+}
+
+Block* Jit::find_plain(Block& block) {
+    const auto page = code_page(block.eip);
+    return page ? cache_.plain(block, *page, cpu_.io.memory.ram().code()) : nullptr;
+}
+
+std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
+    const u8* bytes = nullptr;
+    GuestFault ignored;
+    if (cpu_.mmu.code_page(LinearAddr{linear}, bytes, ignored) != Mmu::Code::memory) {
+        return std::nullopt;
+    }
+    return jit::BlockCache::CodePage{
+        .bytes = bytes,
+        .fetch_entry = cpu_.mmu.fetch_entry(LinearAddr{linear}, bytes),
+        .number = static_cast<u64>(bytes - cpu_.io.memory.ram().base()) / kPageSize};
 }
 
 // EIP and the count of instructions, from where emitted code was left.
@@ -359,13 +456,48 @@ u32 Jit::commit() noexcept {
     return code_changed_ ? 1 : 0;
 }
 
+// With an exception unmasked, or waiting, every instruction has to be looked at: that is the interpreter's work.
+u32 Jit::load_fpu() noexcept {
+    if ((state_.cr0 & (cr0::kEm | cr0::kTs)) != 0) {
+        return 0;
+    }
+    auto& image = context_.fpu;
+    if (context_.fpu_parked == 0) {
+        const auto fresh = fxsave::image_of(state_);
+        std::memcpy(image.bytes.data(), fresh.bytes.data(), fresh.bytes.size());
+        context_.fpu_parked = 1;
+    }
+    constexpr u16 kX87Masks = 0x3f, kX87ErrorSummary = 1u << 7;
+    if ((image.get<u16>(fxsave::kControl) & kX87Masks) != kX87Masks ||
+        (image.get<u16>(fxsave::kStatus) & kX87ErrorSummary) != 0 ||
+        (image.get<u32>(fxsave::kMxcsr) & mxcsr::kMasks) != mxcsr::kMasks) {
+        return 0;
+    }
+    return (state_.cr4 & cr4::kOsfxsr) != 0 ? 2 : 1;
+}
+
+void Jit::sync_fpu() {
+    if (context_.fpu_parked == 0) {
+        return;
+    }
+    context_.fpu_parked = 0;
+    const auto& image = context_.fpu;
+    // Where the last x87 instruction was, the host can only tell of its own.
+    fxsave::get_x87(state_.x87, image, false);
+    state_.mxcsr = image.get<u32>(fxsave::kMxcsr);
+    std::memcpy(state_.xmm.data(), image.bytes.data() + fxsave::kXmm, sizeof state_.xmm);
+}
+
 u32 Jit::interpret(const jit::Interpreted& what) noexcept {
-    ++counters_.interpreted;
+    ++counters_.interpreted[static_cast<std::size_t>(what.insn.op)];
     take_flags();
     state_.eip = what.eip;
     const u64 count = state_.instructions;  // that of the whole block
     const u32 next = what.eip + what.insn.length;
     cpu_.next_eip = next;
+    if (what.uses_fpu) {
+        sync_fpu();
+    }
     if (!what.handler(cpu_, what.insn)) {
         state_.instructions = count - what.left;
         return static_cast<u32>(Exit::undelivered);

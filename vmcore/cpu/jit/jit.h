@@ -2,6 +2,8 @@
 // The JIT: runs translated code, and leaves to the interpreter what is rare.
 #pragma once
 
+#include <optional>
+
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/cpu/interp/interp.h"
@@ -15,7 +17,8 @@ namespace ennead::vmcore {
 struct JitCounters {
     u64 entries = 0;           // times emitted code was entered
     u64 misses = 0;            // jumps to where no known block was
-    u64 interpreted = 0;       // instructions inside blocks that the interpreter did
+    // Instructions inside blocks that the interpreter did, by operation.
+    std::array<u64, static_cast<std::size_t>(Op::count)> interpreted{};
     u64 interpreted_runs = 0;  // times all was left to the interpreter
     u64 slow_accesses = 0;     // memory accesses that the tables did not answer
     u64 faults = 0;            // exceptions out of emitted code
@@ -33,12 +36,12 @@ class Jit final : public Engine, private CodeWatcher {
 
     // For tests: flags are the interpreter's at every instruction.
     void set_exact_flags(bool on) { cache_.set_exact_flags(on); }
-    [[nodiscard]] const JitCounters& counters() const { return counters_; }
-    [[nodiscard]] const jit::CacheCounters& cache_counters() const { return cache_.counters(); }
+    [[nodiscard]] std::vector<std::pair<std::string, u64>> counters() const override;
 
     // For emitted code (helpers.h).
     jit::Reached reach(u32 address, u32 size, jit::AccessKind kind) noexcept;
     u32 commit() noexcept;
+    u32 load_fpu() noexcept;
     u32 interpret(const jit::Interpreted& what) noexcept;
 
   private:
@@ -47,10 +50,15 @@ class Jit final : public Engine, private CodeWatcher {
     void give_back_held();
     [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
     [[nodiscard]] jit::Block* find_block();
+    [[nodiscard]] jit::Block* find_plain(jit::Block& block);
+    // The page that code at the linear address is fetched from; nothing if that is no plain memory, or faults.
+    [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
     void locate_site();
-    [[nodiscard]] bool deliver(u64& end, ExitReasons& reasons);
+    void deliver(u64& end, ExitReasons& reasons);
+    [[nodiscard]] bool set_stop(u64 end);
 
     void reset_return_stacks();
+    void sync_fpu();     // what is parked in the context goes to CpuState
     void take_flags();  // from the context to EFLAGS
     void give_flags();
     [[nodiscard]] const u8*& jump_slot(bool user, u32 eip);
@@ -83,6 +91,7 @@ class Jit final : public Engine, private CodeWatcher {
     JitCounters counters_;
 
     u32 accessed_ = 0, accessed_size_ = 0;  // the access that the bounce buffer stands in for
+    u64 stop_ = 0;               // what was stored as stop_at
     bool code_changed_ = false;             // since emitted code was entered
 };
 

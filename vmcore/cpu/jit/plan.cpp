@@ -86,17 +86,101 @@ void find_live_flags(BlockPlan& plan) {
 }  // namespace
 
 bool ends_block(const Insn& insn) {
-    return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti;
+    return opcode_row(insn.row).has(OpcodeRow::kEndsBlock) && insn.op != Op::sti &&
+           insn.op != Op::popf;
+}
+
+bool is_x87(const Insn& insn) {
+    return insn.op >= Op::fpu_d8 && insn.op <= Op::fpu_df;
+}
+
+bool uses_fpu(const Insn& insn) {
+    return is_x87(insn) || insn.op == Op::fwait || opcode_row(insn.row).simd.present;
+}
+
+X87Memory x87_memory(const Insn& insn) {
+    if (!is_x87(insn) || !insn.has_memory) {
+        return {};
+    }
+    // By escape byte and ModRM's /reg (SDM vol 2D, appendix A.5).
+    constexpr u8 kW = 0x80;
+    constexpr u8 kForms[8][8] = {
+        {4, 4, 4, 4, 4, 4, 4, 4},
+        {4, 0, 4 | kW, 4 | kW, 0, 2, 0, 2 | kW},
+        {4, 4, 4, 4, 4, 4, 4, 4},
+        {4, 4 | kW, 4 | kW, 4 | kW, 0, 10, 0, 10 | kW},
+        {8, 8, 8, 8, 8, 8, 8, 8},
+        {8, 8 | kW, 8 | kW, 8 | kW, 0, 0, 0, 2 | kW},
+        {2, 2, 2, 2, 2, 2, 2, 2},
+        {2, 2 | kW, 2 | kW, 2 | kW, 10, 8, 10 | kW, 8 | kW},
+    };
+    const u8 form = kForms[insn.opcode & 7][insn.reg()];
+    return {static_cast<u8>(form & ~kW), (form & kW) != 0};
+}
+
+unsigned memory_operand_bytes(const Insn& insn) {
+    if (is_x87(insn)) {
+        return x87_memory(insn).bytes;
+    }
+    if (const SimdForm& simd = opcode_row(insn.row).simd; simd.present) {
+        return simd.memory_bytes;
+    }
+    for (const Operand operand : opcode_row(insn.row).operands) {
+        switch (operand) {
+            case Operand::Eb:
+            case Operand::Ob:
+                return 1;
+            case Operand::Ew:
+                return 2;
+            case Operand::Mq:
+                return 8;
+            case Operand::Ev:
+            case Operand::Ov:
+                return insn.operand_size;
+            default:
+                break;
+        }
+    }
+    return insn.width;
 }
 
 u32 branch_target(const Insn& insn, u32 eip) {
     return eip + insn.length + insn.imm;
 }
 
+void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan) {
+    plan.eip = eip;
+    plan.user = user;
+    plan.count = 0;
+    plan.straddles = true;
+    plan.frame = {};
+    plan.depends.clear();
+    const u32 offset = eip & kPageMask;
+    const u32 here = kPageSize - offset;
+    std::array<u8, kMaxInsnLength> bytes{};
+    if (here >= bytes.size()) {
+        return;
+    }
+    std::copy_n(page + offset, here, bytes.begin());
+    std::copy_n(next, bytes.size() - here, bytes.begin() + here);
+    BlockPlan::Step& step = plan.steps[0];
+    if (decode(bytes, CodeSize::bits32, step.insn) != DecodeStatus::ok || step.insn.length <= here) {
+        return;
+    }
+    step.eip = eip;
+    plan.count = 1;
+    plan.length = step.insn.length;
+    plan.depends.push_back({static_cast<u16>(offset), kPageMask, false});
+    plan.depends.push_back({0, static_cast<u16>(plan.length - here - 1), true});
+    plan.live_after = eflags::kArith;
+    find_live_flags(plan);
+}
+
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {
     plan.eip = eip;
     plan.user = user;
     plan.count = 0;
+    plan.straddles = false;
     plan.depends.clear();
     u32 at = eip;
     while (plan.count < kMaxBlockInsns && plan.same_page(at)) {
@@ -119,6 +203,7 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan&
         {static_cast<u16>(eip & kPageMask), static_cast<u16>((at - 1) & kPageMask)});
     plan.live_after = exact_flags ? eflags::kArith : live_after_block(page, eflags::kArith, plan);
     find_live_flags(plan);
+    find_frame(plan);
     if (exact_flags) {
         for (unsigned n = 0; n < plan.count; ++n) {
             plan.steps[n].live_before = eflags::kArith;

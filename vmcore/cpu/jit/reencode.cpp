@@ -84,13 +84,22 @@ Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
             rm = kind == Kind::register_ ? host_number(rm) : rm;
         }
     }
+    if (row.simd.present) {
+        reg = row.simd.reg == SimdForm::File::general ? host_number(reg) : reg;
+        rm = row.simd.rm == SimdForm::File::general && !insn.has_memory ? host_number(rm) : rm;
+    }
+    const bool escape = insn.op >= Op::fpu_d8 && insn.op <= Op::fpu_df;
     unsigned rex = 0;
     if (insn.has_modrm) {
         rex |= (reg >> 3) << 2;
         rex |= insn.has_memory ? (memory.index >> 3) << 1 | memory.base >> 3 : rm >> 3;
     }
     possible_ = !(high_byte && rex != 0);
-    if (insn.operand_size == 2) {
+    if (row.simd.present) {
+        if (row.simd.prefix != 0) {
+            put(row.simd.prefix);
+        }
+    } else if (insn.operand_size == 2 && !escape) {
         put(0x66);
     }
     if (insn.lock) {
@@ -104,12 +113,14 @@ Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
     }
     put(insn.opcode);
     if (insn.has_modrm && insn.has_memory) {
-        // [base + index]; as a base, the numbers 5 and 13 want a displacement.
-        const unsigned mod = (memory.base & 7) == 5 ? 1 : 0;
+        // As a base, the numbers 5 and 13 want a displacement.
+        const bool none = memory.disp == 0 && (memory.base & 7) != 5;
+        const bool small = memory.disp >= -128 && memory.disp < 128;
+        const unsigned mod = none ? 0 : small ? 1 : 2;
         put(mod << 6 | (reg & 7) << 3 | 4);
         put((memory.index & 7) << 3 | (memory.base & 7));
-        if (mod == 1) {
-            put(0);
+        for (unsigned n = 0; n < (none ? 0u : small ? 1u : 4u); ++n) {
+            put(static_cast<u32>(memory.disp) >> (8 * n) & 0xff);
         }
     } else if (insn.has_modrm) {
         put(0xc0 | (reg & 7) << 3 | (rm & 7));

@@ -11,9 +11,10 @@
 
 namespace ennead::vmcore::jit {
 
-// The operand in memory is at [base + index], host register numbers (index not 4).
+// The operand in memory is at [base + index + disp]; host register numbers (index not 4).
 struct HostMemory {
     unsigned base = 0, index = 0;
+    i32 disp = 0;
 };
 
 class Reencoded {

@@ -42,14 +42,15 @@ class ThunkEmitter {
             exit_with(Exit::miss);
         });
         for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
-            for (unsigned n = 0; n < kAccessSizes; ++n) {
+            for (unsigned n = 0; n < kAccessSizes.size(); ++n) {
                 Thunks::Access& access = thunks_.access[static_cast<unsigned>(kind)];
-                access.plain[n] = emit([&] { emit_access(kind, 1u << n, false); });
-                access.guarded[n] = emit([&] { emit_access(kind, 1u << n, true); });
+                access.plain[n] = emit([&] { emit_access(kind, kAccessSizes[n], false); });
+                access.guarded[n] = emit([&] { emit_access(kind, kAccessSizes[n], true); });
             }
         }
         thunks_.commit_plain = emit([&] { emit_commit(false); });
         thunks_.commit_guarded = emit([&] { emit_commit(true); });
+        thunks_.load_fpu = emit([&] { emit_load_fpu(); });
         thunks_.interpret = emit([&] { emit_interpret(); });
         memory_.make_permanent();
     }
@@ -127,6 +128,39 @@ class ThunkEmitter {
         a_.mov(rsp, ENNEAD_CONTEXT(return_stack));
     }
 
+    // Gives the x87 and SSE registers to C++, if the guest's state is in them. Destroys the flags.
+    void park_fpu() {
+        Label idle = a_.newLabel();
+        a_.cmp(ENNEAD_CONTEXT(fpu_live), 0);
+        a_.je(idle);
+        a_.fxsave(context_field(offsetof(JitContext, fpu), 0));
+        a_.fninit();
+        a_.ldmxcsr(ENNEAD_CONTEXT(host_mxcsr));
+        a_.mov(ENNEAD_CONTEXT(fpu_parked), 1);
+        a_.mov(ENNEAD_CONTEXT(fpu_live), 0);
+        a_.bind(idle);
+    }
+    // As it was before park_fpu(); EAX: what fpu_live was. Destroys the flags.
+    void unpark_fpu() {
+        Label idle = a_.newLabel();
+        a_.test(eax, eax);
+        a_.jz(idle);
+        a_.fxrstor(context_field(offsetof(JitContext, fpu), 0));
+        a_.mov(ENNEAD_CONTEXT(fpu_live), al);
+        a_.mov(ENNEAD_CONTEXT(fpu_parked), 0);
+        a_.bind(idle);
+    }
+    // On the C++ stack of a thunk that gives the registers back: what fpu_live was.
+    void remember_fpu() {
+        a_.movzx(eax, ENNEAD_CONTEXT(fpu_live));
+        a_.mov(ENNEAD_CONTEXT(fpu_was), eax);
+        park_fpu();
+    }
+    void recall_fpu() {
+        a_.mov(eax, ENNEAD_CONTEXT(fpu_was));
+        unpark_fpu();
+    }
+
     static constexpr std::array<u8, 6> kCalleeSaved = {3, 5, 12, 13, 14, 15};  // rbx rbp r12…r15
 
     void emit_enter() {
@@ -162,6 +196,7 @@ class ThunkEmitter {
         store_gprs(kKeptGprs);
         save_flags();
         store_count();
+        park_fpu();
         a_.mov(state_field(offsetof(CpuState, eip), 4), r14d);
         a_.mov(ENNEAD_CONTEXT(return_stack), rsp);
         a_.mov(eax, r13d);
@@ -183,6 +218,7 @@ class ThunkEmitter {
         Label fault = a_.newLabel();
         store_gprs(kVolatileGprs);
         store_temporaries();
+        remember_fpu();
         a_.mov(esi, r14d);
         a_.mov(edx, size);
         a_.mov(ecx, static_cast<u32>(kind));
@@ -194,6 +230,7 @@ class ThunkEmitter {
             a_.add(qword_ptr(rsp), rdx);
         }
         load_temporaries();
+        recall_fpu();
         load_gprs(kVolatileGprs);
         a_.test(r13, r13);
         a_.jz(fault);
@@ -212,15 +249,17 @@ class ThunkEmitter {
         store_gprs(kVolatileGprs);
         save_flags();
         store_temporaries();
+        remember_fpu();
         call(commit_memory);
         a_.mov(r13d, eax);
         load_temporaries();
+        recall_fpu();
         if (guarded) {
             load_gprs(kVolatileGprs);
             a_.ret();
             return;
         }
-        a_.test(eax, eax);
+        a_.test(r13d, r13d);
         a_.jnz(leave);
         restore_flags();
         load_gprs(kVolatileGprs);
@@ -231,17 +270,32 @@ class ThunkEmitter {
         exit_from_site(Exit::changed);
     }
 
+    void emit_load_fpu() {
+        store_gprs(kVolatileGprs);
+        store_temporaries();
+        park_fpu();
+        call(load_fpu);
+        a_.mov(r13d, eax);
+        load_temporaries();
+        unpark_fpu();
+        load_gprs(kVolatileGprs);
+        a_.ret();
+    }
+
     void emit_interpret() {
         Label leave = a_.newLabel();
         store_gprs(kVolatileGprs);
         store_gprs(kKeptGprs);
         save_flags();
         store_count();
+        a_.mov(ENNEAD_CONTEXT(r9), r9);
+        park_fpu();
         a_.mov(rsi, r13);
         call(interpret);
         a_.cmp(eax, Imm(static_cast<i32>(kGoOn)));
         a_.jne(leave);
         load_count();
+        a_.mov(r9, ENNEAD_CONTEXT(r9));
         restore_flags();
         load_gprs(kKeptGprs);
         load_gprs(kVolatileGprs);

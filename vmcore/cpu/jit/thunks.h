@@ -10,10 +10,10 @@
 
 namespace ennead::vmcore::jit {
 
-// Sizes of memory accesses, as indices: 1, 2, 4, 8, 16 bytes.
-inline constexpr unsigned kAccessSizes = 5;
+// Sizes of memory accesses in bytes.
+inline constexpr std::array<u8, 6> kAccessSizes = {1, 2, 4, 8, 16, 10};
 constexpr unsigned size_index(unsigned bytes) {
-    return static_cast<unsigned>(__builtin_ctz(bytes));
+    return bytes == 10 ? 5 : static_cast<unsigned>(__builtin_ctz(bytes));
 }
 
 enum class AccessKind : u8 { read, write, modify };
@@ -41,13 +41,17 @@ struct Thunks {
     // the return is 5 bytes later than the call, and after the operation `commit` must be called.
     // All but R13 and the flags stay.
     struct Access {
-        std::array<const u8*, kAccessSizes> plain{}, guarded{};
+        std::array<const u8*, kAccessSizes.size()> plain{}, guarded{};
     };
     std::array<Access, 3> access;  // by AccessKind
     // Keeps the flags. `plain` leaves if the write has changed code; `guarded` gives R13 = 1 then,
     // else 0, and does not keep them.
     const u8* commit_plain = nullptr;
     const u8* commit_guarded = nullptr;
+
+    // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13: JitContext::fpu_live
+    // by now; 0: it cannot be there. All but R13 and the flags stay.
+    const u8* load_fpu = nullptr;
 
     // Carries out the Interpreted at R13. Keeps nothing but what the instruction does not change.
     const u8* interpret = nullptr;

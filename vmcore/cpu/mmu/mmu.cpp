@@ -260,7 +260,7 @@ void Mmu::forget_writable(const u8* host) {
     ++generation_;
 }
 
-void Mmu::mode_changed(bool watched) {
+void Mmu::mode_changed() {
     const u32 cr0_bits = state_.cr0 & kCr0Bits;
     const u32 cr4_bits = state_.cr4 & kCr4Bits;
     const u64 efer_bits = state_.efer & efer::kNxe;
@@ -270,6 +270,9 @@ void Mmu::mode_changed(bool watched) {
         efer_bits_ = efer_bits;
         flush_all();
     }
+}
+
+void Mmu::privilege_changed(bool watched) {
     const bool user = state_.cpl == 3;
     if (user != user_ || watched != watched_) {
         user_ = user;

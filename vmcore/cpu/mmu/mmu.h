@@ -33,6 +33,14 @@ class Mmu {
     }
     [[nodiscard]] u8* find_writable(LinearAddr address) const { return write_view_->find(address); }
 
+    // The same for implicit accesses to tables of the system, whatever the privilege.
+    [[nodiscard]] const u8* find_readable_as_supervisor(LinearAddr address) const {
+        return tables_[static_cast<unsigned>(Access::read)].find(address);
+    }
+    [[nodiscard]] u8* find_writable_as_supervisor(LinearAddr address) const {
+        return tables_[static_cast<unsigned>(Access::write)].find(address);
+    }
+
     // --- the slow way
     // --------------------------------------------------------------------------------------------
     // Any size up to a page, across a page end too: both pages are checked before a byte of either
@@ -76,10 +84,11 @@ class Mmu {
     // Writes to the page at `host` must from now on come the slow way: it holds code.
     void forget_writable(const u8* host);
 
-    // Takes over what the state now says: paging mode (a change flushes), privilege. `watched`:
-    // every access has to come the slow way, because somebody looks at it there (data breakpoints,
-    // alignment checks).
-    void mode_changed(bool watched);
+    // Takes over what the state now says of the paging mode; a change flushes.
+    void mode_changed();
+    // The same for the privilege. `watched`: every access has to come the slow way, because
+    // somebody looks at it there (data breakpoints, alignment checks).
+    void privilege_changed(bool watched);
     // The privilege of accesses through find_readable() and the like.
     [[nodiscard]] bool user() const { return user_; }
 

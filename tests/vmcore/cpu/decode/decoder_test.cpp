@@ -124,6 +124,76 @@ TEST(decoder, memory_only_operands_refuse_registers) {
     }
 }
 
+TEST(decoder, mandatory_prefixes_choose_the_instruction) {
+    EXPECT_EQ(text("0f 58 c1"), "addps xmm0,xmm1");
+    EXPECT_EQ(text("66 0f 58 c1"), "addpd xmm0,xmm1");
+    EXPECT_EQ(text("f3 0f 58 c1"), "addss xmm0,xmm1");
+    EXPECT_EQ(text("f2 0f 58 c1"), "addsd xmm0,xmm1");
+    // F2 and F3 count before 66, and the last of them.
+    EXPECT_EQ(text("66 f2 0f 58 c1"), "addsd xmm0,xmm1");
+    EXPECT_EQ(text("f2 66 f3 0f 58 c1"), "addss xmm0,xmm1");
+    // In 16-bit code 66 is the same prefix.
+    EXPECT_EQ(text("66 0f fc c1", CodeSize::bits16), "paddb xmm0,xmm1");
+    EXPECT_EQ(text("0f fc c1", CodeSize::bits16), "paddb mm0,mm1");
+    EXPECT_EQ(text("0f 6e c1", CodeSize::bits16), "movd mm0,ecx");
+    EXPECT_EQ(decode_all("66 0f 58 c1").prefix, 0x66);
+    EXPECT_EQ(decode_all("66 f2 0f 58 c1").prefix, 0xf2);
+    EXPECT_EQ(decode_all("0f 58 c1").prefix, 0);
+    EXPECT_EQ(decode_all("66 01 c1").prefix, 0);
+    EXPECT_EQ(text("f2 0f f0 3f"), "lddqu xmm7,XMMWORD PTR [edi]");
+}
+
+TEST(decoder, reserved_media_encodings_are_undefined) {
+    for (const char* bytes :
+         {"f3 0f fc c1", "f2 0f fc c1", "66 0f 77",    "f3 0f 28 c1", "0f e6 c1",    "0f d6 c1",
+          "66 0f c3 00", "0f c3 c0",    "66 0f ae 00", "f3 0f ae 00", "0f ae c0",    "0f ae d0",
+          "0f ae 20",    "0f ae 28",    "0f ae 30",    "66 0f ae 38", "66 0f ae e8", "0f ae e0",
+          "0f 2b c1",    "0f 50 00",    "0f d7 00",    "0f 71 10 01", "0f 71 c1",    "0f 73 f9",
+          "66 0f 16 c1", "66 0f 12 c1", "0f 13 c1",    "f0 0f 58 00", "f0 0f ae 10"}) {
+        EXPECT_EQ(decode_all(bytes).op, Op::ud) << bytes;
+    }
+    for (const char* bytes : {"0f ae e9", "0f ae f7", "0f ae ff"}) {
+        EXPECT_NE(decode_all(bytes).op, Op::ud) << bytes << ": fences ignore r/m";
+    }
+}
+
+const SimdForm& form_of(std::string_view bytes) {
+    return opcode_row(decode_all(bytes).row).simd;
+}
+
+TEST(decoder, media_rows_tell_how_to_execute_them_elsewhere) {
+    using File = SimdForm::File;
+    EXPECT_FALSE(form_of("01 c1").present);
+    const SimdForm& movaps = form_of("0f 29 00");
+    EXPECT_TRUE(movaps.present && movaps.sse && movaps.aligned && movaps.plain);
+    EXPECT_TRUE(movaps.to_rm && movaps.writes_memory && !movaps.reads_memory);
+    EXPECT_EQ(movaps.memory_bytes, 16);
+    EXPECT_FALSE(form_of("0f 10 00").aligned);
+    EXPECT_TRUE(form_of("0f 10 00").reads_memory);
+    const SimdForm& convert = form_of("f3 0f 2a c1");
+    EXPECT_EQ(convert.rm, File::general);
+    EXPECT_EQ(convert.reg, File::xmm);
+    EXPECT_EQ(convert.memory_bytes, 4);
+    EXPECT_EQ(convert.prefix, 0xf3);
+    EXPECT_TRUE(convert.mxcsr);
+    EXPECT_EQ(form_of("66 0f c5 c1 03").reg, File::general);
+    EXPECT_EQ(form_of("66 0f c4 c1 03").memory_bytes, 2);
+    EXPECT_EQ(form_of("0f 7e c1").rm, File::general);
+    EXPECT_FALSE(form_of("0f 7e c1").sse);
+    EXPECT_TRUE(form_of("0f 7e c1").uses_mmx(false));
+    EXPECT_TRUE(form_of("0f 2a c1").uses_mmx(false));
+    EXPECT_FALSE(form_of("0f 2a 00").uses_mmx(true));
+    EXPECT_TRUE(form_of("0f 2e c1").eflags);
+    EXPECT_TRUE(form_of("0f 71 d1 04").to_rm);
+    EXPECT_EQ(form_of("0f 71 d1 04").reg, File::none);
+    EXPECT_TRUE(form_of("0f ae 10").reads_memory && !form_of("0f ae 10").plain);
+    EXPECT_TRUE(form_of("0f ae 18").writes_memory);
+    EXPECT_FALSE(form_of("0f f7 c1").plain);
+    EXPECT_TRUE(form_of("0f c3 08").writes_memory && !form_of("0f c3 08").sse);
+    EXPECT_EQ(decode_all("0f c3 08").src, kEcx);
+    EXPECT_EQ(decode_all("66 0f 6e c3").src, kEbx);
+}
+
 TEST(decoder, control_and_debug_register_moves_ignore_mod) {
     const Insn insn = decode_all("0f 20 45");
     EXPECT_EQ(insn.op, Op::mov_r_cr);

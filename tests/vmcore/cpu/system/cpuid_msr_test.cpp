@@ -104,9 +104,13 @@ TEST_F(CpuidMsr, apic_bit_follows_the_msr) {
 
 TEST_F(CpuidMsr, every_feature_bit_has_its_instruction_or_register) {
     const u32 edx = ask(1).edx;
-    // MMX, FXSR, SSE, SSE2 and PSE-36 are not there, so they must not show.
-    EXPECT_EQ(edx & (1u << 23 | 1u << 24 | 1u << 25 | 1u << 26 | 1u << 17), 0u);
-    // MCE, MCA and MTRR neither.
+    // CLFLUSH, MMX, FXSR, SSE and SSE2 are there, SSE3 and the TSC deadline too.
+    constexpr u32 kMedia = 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 | 1u << 26;
+    EXPECT_EQ(edx & kMedia, kMedia);
+    EXPECT_EQ(ask(1).ebx >> 8 & 0xff, 8u) << "CLFLUSH lines of 64 bytes";
+    EXPECT_EQ(ask(1).ecx, 1u << 0 | 1u << 24 | 1u << 31) << "neither MONITOR nor SSSE3";
+    // PSE-36 is not there, so it must not show; MCE, MCA and MTRR neither.
+    EXPECT_EQ(edx & 1u << 17, 0u);
     EXPECT_EQ(edx & (1u << 7 | 1u << 14 | 1u << 12), 0u);
     EXPECT_NE(ask(0x80000001).edx & 1u << 20, 0u);
     EXPECT_EQ(ask(0x80000008).eax & 0xff, kPhysicalAddressBits);

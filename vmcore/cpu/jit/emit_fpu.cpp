@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// x87, MMX and SSE: the guest's own instructions, on the host's registers.
+#include <cstddef>
+
+#include "vmcore/cpu/decode/tables.h"
+#include "vmcore/cpu/jit/effects.h"
+#include "vmcore/cpu/jit/emitter.h"
+#include "vmcore/cpu/jit/reencode.h"
+
+namespace ennead::vmcore::jit {
+
+using namespace asmjit::x86;
+using asmjit::Imm;
+
+namespace {
+
+constexpr u8 kLevelX87 = 1, kLevelSse = 2;
+
+// The documented encodings without a memory operand (SDM vol 2D, appendix A.5); the others are left to the
+// interpreter, which knows which of them processors execute all the same.
+bool documented(const Insn& insn) {
+    const unsigned m = insn.modrm;
+    switch (insn.opcode) {
+        case 0xd8:
+            return true;
+        case 0xd9:
+            return m <= 0xd0 || m == 0xe0 || m == 0xe1 || m == 0xe4 || m == 0xe5 ||
+                   (m >= 0xe8 && m <= 0xee) || m >= 0xf0;
+        case 0xda:
+            return m <= 0xdf || m == 0xe9;
+        case 0xdb:
+            return m <= 0xdf || m == 0xe2 || m == 0xe3 || (m >= 0xe8 && m <= 0xf7);
+        case 0xdc:
+            return m <= 0xcf || m >= 0xe0;
+        case 0xdd:
+            return m <= 0xc7 || (m >= 0xd0 && m <= 0xef);
+        case 0xde:
+            return m <= 0xcf || m == 0xd9 || m >= 0xe0;
+        default:
+            return m == 0xe0 || (m >= 0xe8 && m <= 0xf7);
+    }
+}
+
+HostMemory host_memory(const Mem& at) {
+    return {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()};
+}
+
+}  // namespace
+
+// Before the first such instruction: brings the guest's state into the host's registers. If that cannot be, the
+// interpreter does the instruction and the block is left.
+void BlockEmitter::need_fpu(u8 level) {
+    if (fpu_level_ >= level) {
+        return;
+    }
+    fpu_level_ = level;
+    save_flags();
+    const SavedFlags saved = flags_;
+    Label elsewhere = a_.newLabel(), back = a_.newLabel();
+    a_.cmp(context_field(offsetof(JitContext, fpu_live), 1), level);
+    a_.jb(elsewhere);
+    a_.bind(back);
+    later([this, elsewhere, back, saved, level] {
+        a_.bind(elsewhere);
+        a_.call(Imm(thunks_.load_fpu));
+        a_.cmp(r13d, level);
+        a_.jae(back);
+        flags_ = saved;
+        emit_restore();
+        call_interpreter(record(true));
+    });
+}
+
+bool BlockEmitter::emit_x87() {
+    const Insn& i = insn();
+    if (i.op == Op::fwait) {
+        need_fpu(kLevelX87);
+        return true;
+    }
+    if (i.op < Op::fpu_d8 || i.op > Op::fpu_df) {
+        return false;
+    }
+    if (i.has_memory) {
+        const X87Memory form = x87_memory(i);
+        const AccessKind kind = form.writes ? AccessKind::write : AccessKind::read;
+        if (form.bytes == 0 || !segment_usable(kind)) {
+            return false;
+        }
+        need_fpu(kLevelX87);
+        if (i.opcode == 0xd9 && i.reg() == 5) {
+            return emit_load_control(true);
+        }
+        operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+        return true;
+    }
+    if (!documented(i)) {
+        return false;
+    }
+    need_fpu(kLevelX87);
+    if (operation_wants_flags()) {
+        need_flags();
+    }
+    emit_bytes({});
+    if ((flag_effects(i).kills & eflags::kArith) == eflags::kArith) {
+        flags_produced();
+        producer_ = -1;
+    }
+    return true;
+}
+
+// FLDCW and LDMXCSR: a value that unmasks an exception, or is none, is for the interpreter.
+bool BlockEmitter::emit_load_control(bool x87) {
+    save_flags();
+    const SavedFlags saved = flags_;
+    operand_access(AccessKind::read, [this, x87](const Mem& at) {
+        Mem word = at;
+        word.setSize(x87 ? 2 : 4);
+        if (x87) {
+            a_.movzx(r11d, word);
+        } else {
+            a_.mov(r11d, word);
+        }
+    });
+    Label special = a_.newLabel();
+    const Mem value = context_field(offsetof(JitContext, bit_number), 4);
+    constexpr u32 kX87Masks = 0x3f;
+    a_.mov(value, r11d);
+    a_.not_(r11d);
+    if (x87) {
+        a_.test(r11d, static_cast<i32>(kX87Masks));
+        a_.jnz(special);
+        a_.fldcw(context_field(offsetof(JitContext, bit_number), 2));
+    } else {
+        // All masks set, and nothing else but what there is.
+        a_.and_(r11d, static_cast<i32>(mxcsr::kMasks | ~mxcsr::kSupported));
+        a_.cmp(r11d, static_cast<i32>(~mxcsr::kSupported));
+        a_.jne(special);
+        a_.ldmxcsr(value);
+    }
+    later([this, special, saved] {
+        a_.bind(special);
+        flags_ = saved;
+        emit_restore();
+        call_interpreter(record(true));
+    });
+    return true;
+}
+
+bool BlockEmitter::emit_simd() {
+    const Insn& i = insn();
+    const SimdForm& form = opcode_row(i.row).simd;
+    const bool control = i.op == Op::ldmxcsr || i.op == Op::stmxcsr;
+    if (!form.present || (!form.plain && !control && i.op != Op::emms)) {
+        return false;
+    }
+    const u8 level = form.sse ? kLevelSse : kLevelX87;
+    if (i.has_memory) {
+        const AccessKind kind = form.writes_memory ? AccessKind::write : AccessKind::read;
+        if (form.memory_bytes == 0 || !segment_usable(kind)) {
+            return false;
+        }
+        need_fpu(level);
+        if (i.op == Op::ldmxcsr) {
+            return emit_load_control(false);
+        }
+        if (form.aligned) {
+            emit_aligned(kind);
+        } else {
+            operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+        }
+    } else {
+        need_fpu(level);
+        emit_bytes({});
+    }
+    if (form.eflags) {
+        flags_produced();
+        producer_ = -1;
+    }
+    return true;
+}
+
+// What is not aligned raises #GP, which the interpreter does.
+void BlockEmitter::emit_aligned(AccessKind kind) {
+    save_flags();
+    const SavedFlags saved = flags_;
+    const Gp address = operand_address(true);
+    Label special = a_.newLabel();
+    a_.test(gpb(address.id()), 15);
+    a_.jnz(special);
+    access(address, 16, kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+    later([this, special, saved] {
+        a_.bind(special);
+        flags_ = saved;
+        emit_restore();
+        call_interpreter(record(true));
+    });
+}
+
+}  // namespace ennead::vmcore::jit
