@@ -40,7 +40,7 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
 # --- targets ---------------------------------------------------------------------------------------------------
-.PHONY: all run test programs guest unit-tests packages test-packages install clean asan ubsan tsan format help
+.PHONY: all run test programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
 .PHONY: bench bench-programs bench-packages debian-root
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -53,7 +53,7 @@ run: packages
 	@ENNEAD=$(BUILD)/ennead sh rc/first-light
 
 test: packages test-packages
-	@$(MAKE) $(PARALLEL) programs guest unit-tests
+	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ)
 	@BUILD=$(BUILD) sh tests/run.sh $(UNIT_TESTS)
 
 programs: $(PROGRAMS)
@@ -109,6 +109,18 @@ $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(cal
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES))) \
                          $(call library,p9) $(call library,synthfs)
+
+# Random programs on both engines in step. The lanes share everything but the engine, so it wants no optimising.
+FUZZ := $(BUILD)/tests/fuzz_cpu
+$(FUZZ): $(call objects,$(call sources,tests/fuzz)) $(call library,vmcore)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ $(LIBRARIES)
+
+fuzz-cpu: packages test-packages
+	@$(MAKE) $(PARALLEL) $(FUZZ)
+	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
 $(UNIT_TESTS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
@@ -231,6 +243,7 @@ help:
 	@echo 'make test     the same set-up, then every test'
 	@echo 'make          build $(BUILD)/ennead, ennead-vm, guest/bzImage and guest/root/'
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
+	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'
 	@echo 'make asan | ubsan | tsan   unit tests under a sanitizer'
 	@echo 'make bench    times programs on this host, in Ennead, QEMU and v86, side by side: docs/hacking.md'
 	@echo 'make debian-root   $(BUILD)/guest/debian/, a root with Debian programs'

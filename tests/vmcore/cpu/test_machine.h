@@ -18,6 +18,7 @@
 #include "vmcore/cpu/decode/decoder.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/cpu/interp/interp.h"
+#include "vmcore/cpu/jit/jit.h"
 #include "vmcore/devices/clock.h"
 #include "vmcore/mem/bus.h"
 #include "vmcore/mem/guest_ram.h"
@@ -85,6 +86,18 @@ class RecordingDevice : public Device {
 
 enum class Mode { real, flat16, flat32 };
 
+// The base of suites whose every test runs on the interpreter and on the JIT:
+//     class loop : public EngineTest {};
+//     ENNEAD_ON_BOTH_ENGINES(loop);
+//     TEST_P(loop, …) { TestMachine machine(GetParam()); … }
+// What the JIT is to translate wants a budget well above the length of a block: the last
+// instructions of a budget are the interpreter's.
+class EngineTest : public ::testing::TestWithParam<EngineKind> {};
+#define ENNEAD_ON_BOTH_ENGINES(suite)                                                     \
+    INSTANTIATE_TEST_SUITE_P(                                                             \
+        engines, suite, ::testing::Values(EngineKind::interp, EngineKind::jit),           \
+        [](const auto& kind) { return kind.param == EngineKind::jit ? "jit" : "interp"; })
+
 class TestMachine {
   public:
     // Where things are, as linear addresses. In real mode CS, DS, ES and SS have the bases kCode,
@@ -95,13 +108,15 @@ class TestMachine {
     static constexpr u16 kCode32 = 0x08, kData32 = 0x10, kCode16 = 0x18, kData16 = 0x20;
     static constexpr u64 kRamSize = u64{4} << 20;
 
-    explicit TestMachine(Mode mode = Mode::flat32)
+    explicit TestMachine(Mode mode = Mode::flat32, EngineKind kind = EngineKind::interp)
         : ram(std::move(GuestRam::create(kRamSize)).value()),
           memory(*ram, mmio),
           cpu(arena, CpuWiring{memory, ports, interrupts, clock, Log()}),
-          engine(cpu) {
+          engine_(make_engine(kind, cpu)),
+          engine(*engine_) {
         reset(mode);
     }
+    explicit TestMachine(EngineKind kind) : TestMachine(Mode::flat32, kind) {}
 
     // Registers and tables as new; RAM keeps what else it holds.
     void reset(Mode mode) {
@@ -124,11 +139,13 @@ class TestMachine {
     [[nodiscard]] u8* at(u32 address) { return ram->base() + address; }
     void write(u32 address, std::span<const u8> bytes) {
         std::copy(bytes.begin(), bytes.end(), at(address));
+        ram->written(PhysAddr{address}, bytes.size());
     }
     void write(u32 address, std::string_view hex_bytes) { write(address, hex(hex_bytes)); }
     template <class T>
     void poke(u32 address, T value) {
         std::memcpy(at(address), &value, sizeof(T));
+        ram->written(PhysAddr{address}, sizeof(T));
     }
     template <class T>
     [[nodiscard]] T peek(u32 address) {
@@ -205,9 +222,24 @@ class TestMachine {
     CpuArena arena;
     CpuState& state = arena.state();
     Cpu cpu;
-    Interpreter engine;
 
   private:
+    std::unique_ptr<Engine> engine_;
+
+  public:
+    Engine& engine;
+
+  private:
+    // The JIT with the interpreter's flags at every instruction.
+    static std::unique_ptr<Engine> make_engine(EngineKind kind, Cpu& cpu) {
+        if (kind == EngineKind::interp) {
+            return std::make_unique<Interpreter>(cpu);
+        }
+        auto jit = std::make_unique<Jit>(cpu);
+        jit->set_exact_flags(true);
+        return jit;
+    }
+
     void write_tables() {
         constexpr std::array<u64, 5> kDescriptors = {
             0,

@@ -103,6 +103,11 @@ ExitReasons Interpreter::run(u64 budget_instructions) {
         held_requests_ |= kRequestInterrupt;
     }
     for (;;) {
+        // Before all else, so that what is between two instructions is the same wherever a budget ends.
+        if (state_.instructions >= end_) [[unlikely]] {
+            reasons.budget = true;
+            break;
+        }
         Next next = Next::fast;
         if (needs_attention()) [[unlikely]] {
             next = attend(reasons);
@@ -112,10 +117,6 @@ ExitReasons Interpreter::run(u64 budget_instructions) {
             if (next == Next::again) {
                 continue;
             }
-        }
-        if (state_.instructions >= end_) [[unlikely]] {
-            reasons.budget = true;
-            break;
         }
         if (next == Next::careful) [[unlikely]] {
             if (!step_carefully()) {

@@ -185,11 +185,14 @@ ExitReasons Jit::run(u64 budget_instructions) {
             ++counters_.interpreted_runs;
             give_back_held();
             sync_fpu();
-            reasons = interpreter_.run(std::min(alone, end - std::min(end, state_.instructions)));
+            const u64 before = state_.instructions;
+            const u64 most = std::min(alone, end - std::min(end, before));
+            reasons = interpreter_.run(most);
             reasons.budget = false;
             if (over(reasons)) {
                 break;
             }
+            end -= most - (state_.instructions - before);  // what faults have cost there
         }
     }
     give_back_held();

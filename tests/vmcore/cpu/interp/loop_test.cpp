@@ -16,76 +16,87 @@ using namespace eflags;
 constexpr u32 kData = TestMachine::kData, kCode = TestMachine::kCode;
 constexpr u32 kHandlers = TestMachine::kHandlers;
 
+class fetch : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(fetch);
+class self_modifying : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(self_modifying);
+class requests : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(requests);
+class debug_traps : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(debug_traps);
+class shutdown : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(shutdown);
+
 // --- fetch
 // -----------------------------------------------------------------------------------------------------
 
-TEST(fetch, an_instruction_that_ends_with_its_page_needs_no_other) {
-    TestMachine machine;
+TEST_P(fetch, an_instruction_that_ends_with_its_page_needs_no_other) {
+    TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kCode + 0x1000, 0);
     machine.write(kCode + 0xffa, "b8 01 00 00 00 f4");
     machine.state.eip = kCode + 0xffa;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), std::nullopt);
     EXPECT_EQ(machine.state.gpr[kEax], 1u);
 }
 
-TEST(fetch, one_that_crosses_into_a_missing_page_faults_at_its_start) {
-    TestMachine machine;
+TEST_P(fetch, one_that_crosses_into_a_missing_page_faults_at_its_start) {
+    TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kCode + 0x1000, 0);
     machine.write(kCode + 0xffc, "b8 01 00 00 00");
     machine.state.eip = kCode + 0xffc;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 14u);
     EXPECT_EQ(machine.state.cr2, kCode + 0x1000);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp] + 4), kCode + 0xffc);
 }
 
 // The pages of a straddling instruction need not be neighbours in physical memory.
-TEST(fetch, a_straddling_instruction_reads_both_pages_and_sees_changes_of_the_second) {
-    TestMachine machine;
+TEST_P(fetch, a_straddling_instruction_reads_both_pages_and_sees_changes_of_the_second) {
+    TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kCode + 0x1000, (kCode + 0x5000) | 7);
     machine.write(kCode + 0xffe, "b8 11");
     machine.write(kCode + 0x5000, "22 33 44 f4");
     machine.write(kCode + 0x1000, "99 99 99 f4");
     machine.state.eip = kCode + 0xffe;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0x44332211u);
     machine.poke<u8>(kCode + 0x5002, 0x55);
     machine.state.halted = false;
     machine.state.eip = kCode + 0xffe;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0x55332211u);
 }
 
-TEST(fetch, beyond_the_code_segment_is_a_general_protection_fault) {
-    TestMachine machine(Mode::real);
+TEST_P(fetch, beyond_the_code_segment_is_a_general_protection_fault) {
+    TestMachine machine(Mode::real, GetParam());
     machine.write(kCode + 0xfffe, "b8 01");  // the immediate's high byte is beyond
     machine.state.eip = 0xfffe;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 13u);
     EXPECT_EQ(machine.peek<u16>(machine.state.gpr[kEsp]), 0xfffe);
 }
 
-TEST(fetch, more_than_fifteen_bytes_are_a_general_protection_fault) {
-    TestMachine machine;
-    EXPECT_TRUE(machine.run("66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", 10).halted);
+TEST_P(fetch, more_than_fifteen_bytes_are_a_general_protection_fault) {
+    TestMachine machine(GetParam());
+    EXPECT_TRUE(machine.run("66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", 200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 13u);
 }
 
-TEST(fetch, the_last_bytes_of_ram_can_be_run) {
-    TestMachine machine;
+TEST_P(fetch, the_last_bytes_of_ram_can_be_run) {
+    TestMachine machine(GetParam());
     const u32 end = static_cast<u32>(TestMachine::kRamSize);
     machine.write(end - 6, "b8 78 56 34 12 f4");
     machine.state.eip = end - 6;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0x12345678u);
 }
 
-TEST(fetch, device_memory_is_read_byte_by_byte_and_no_further_than_needed) {
-    TestMachine machine;
+TEST_P(fetch, device_memory_is_read_byte_by_byte_and_no_further_than_needed) {
+    TestMachine machine(GetParam());
     RecordingDevice device;
     ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
     machine.state.eip = 0xf0000000;
@@ -98,26 +109,26 @@ TEST(fetch, device_memory_is_read_byte_by_byte_and_no_further_than_needed) {
 // --- self-modifying code
 // -------------------------------------------------------------------------------------
 
-TEST(self_modifying, the_next_instruction_may_be_patched) {
-    TestMachine machine;
+TEST_P(self_modifying, the_next_instruction_may_be_patched) {
+    TestMachine machine(GetParam());
     machine.state.gpr[kEbx] = kCode + 4;
     // mov byte [ebx],0x43; inc ecx (patched to inc ebx); hlt
-    EXPECT_TRUE(machine.run("c6 03 43 90 41 f4", 10).halted);
+    EXPECT_TRUE(machine.run("c6 03 43 90 41 f4", 200).halted);
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
     EXPECT_EQ(machine.state.gpr[kEbx], kCode + 5);
 }
 
-TEST(self_modifying, a_loop_that_rewrites_its_own_immediate_sees_each_value) {
-    TestMachine machine;
+TEST_P(self_modifying, a_loop_that_rewrites_its_own_immediate_sees_each_value) {
+    TestMachine machine(GetParam());
     machine.state.gpr[kEbx] = kCode + 1;
     machine.state.gpr[kEcx] = 10;
     // add eax,imm32; inc dword [ebx]; loop; hlt
-    EXPECT_TRUE(machine.run("05 00 00 00 00 ff 03 e2 f7 f4", 100).halted);
+    EXPECT_TRUE(machine.run("05 00 00 00 00 ff 03 e2 f7 f4", 300).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 45u);
 }
 
-TEST(self_modifying, code_written_through_another_linear_address_is_seen) {
-    TestMachine machine;
+TEST_P(self_modifying, code_written_through_another_linear_address_is_seen) {
+    TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kData, kCode | 7);  // an alias
     machine.code("41 eb fd");        // inc ecx; jmp
@@ -127,13 +138,13 @@ TEST(self_modifying, code_written_through_another_linear_address_is_seen) {
     machine.state.eip = kCode;
     machine.write(kCode,
                   "c6 05 07 00 03 00 42 41 f4");  // mov byte [kData+7],0x42; inc ecx (inc edx); hlt
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEdx], 1u);
     EXPECT_EQ(machine.state.gpr[kEcx], 10u);
 }
 
-TEST(self_modifying, writes_from_outside_the_cpu_are_seen) {
-    TestMachine machine;
+TEST_P(self_modifying, writes_from_outside_the_cpu_are_seen) {
+    TestMachine machine(GetParam());
     machine.code("41 eb fd");
     EXPECT_TRUE(machine.run(4).budget);
     machine.poke<u8>(kCode, 0x42);
@@ -142,59 +153,59 @@ TEST(self_modifying, writes_from_outside_the_cpu_are_seen) {
     EXPECT_EQ(machine.state.gpr[kEdx], 2u);
 }
 
-TEST(self_modifying, the_same_bytes_decode_by_the_code_size) {
-    TestMachine machine;
+TEST_P(self_modifying, the_same_bytes_decode_by_the_code_size) {
+    TestMachine machine(GetParam());
     machine.code("b8 01 00 00 00 f4");
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     machine.reset(Mode::flat16);
     machine.state.gpr[kEax] = 0xffffffff;
     machine.code("b8 01 00 00 00 f4");  // mov ax,1; add [bx+si],al; hlt
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0xffff0001u);
 }
 
 // --- requests
 // ------------------------------------------------------------------------------------------------
 
-TEST(requests, an_interrupt_waits_for_if_and_one_instruction_after_sti) {
-    TestMachine machine;
+TEST_P(requests, an_interrupt_waits_for_if_and_one_instruction_after_sti) {
+    TestMachine machine(GetParam());
     machine.interrupts.vectors = {0x40};
     machine.state.requests = kRequestInterrupt;
     // inc ecx; sti; inc ecx; inc ecx
-    EXPECT_TRUE(machine.run("41 fb 41 41 f4", 10).halted);
+    EXPECT_TRUE(machine.run("41 fb 41 41 f4", 200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 0x40u);
     EXPECT_EQ(machine.state.gpr[kEcx], 2u);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), kCode + 3);
 }
 
-TEST(requests, halt_ends_the_run_and_an_interrupt_ends_the_halt) {
-    TestMachine machine;
+TEST_P(requests, halt_ends_the_run_and_an_interrupt_ends_the_halt) {
+    TestMachine machine(GetParam());
     machine.code("fb f4 41 f4");
     ExitReasons reasons = machine.run(10);
     EXPECT_TRUE(reasons.halted);
     EXPECT_FALSE(reasons.budget);
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     machine.write(kHandlers + 0x40 * 16, "cf");
     machine.interrupts.vectors = {0x40};
     machine.state.requests = kRequestInterrupt;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
     EXPECT_EQ(machine.state.eip, kCode + 4);
 }
 
-TEST(requests, a_masked_interrupt_leaves_a_halted_cpu_with_no_request_to_wake_for) {
-    TestMachine machine;
+TEST_P(requests, a_masked_interrupt_leaves_a_halted_cpu_with_no_request_to_wake_for) {
+    TestMachine machine(GetParam());
     machine.interrupts.vectors = {0x40};
     machine.state.requests = kRequestInterrupt;
-    EXPECT_TRUE(machine.run("f4", 10).halted);
+    EXPECT_TRUE(machine.run("f4", 200).halted);
     EXPECT_EQ(machine.state.requests.load(), 0u);
     machine.state.eflags |= kIf;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 0x40u);
 }
 
-TEST(requests, exit_comes_back_at_once_and_is_cleared) {
-    TestMachine machine;
+TEST_P(requests, exit_comes_back_at_once_and_is_cleared) {
+    TestMachine machine(GetParam());
     machine.code("eb fe");
     machine.state.requests = kRequestExit;
     const ExitReasons reasons = machine.run(1000);
@@ -205,33 +216,33 @@ TEST(requests, exit_comes_back_at_once_and_is_cleared) {
 }
 
 // A command from another thread asked for an exit and raised an interrupt: whoever sleeps on `halted` would miss it.
-TEST(requests, an_exit_does_not_hide_the_interrupt_that_wakes_a_halted_cpu) {
-    TestMachine machine;
-    EXPECT_TRUE(machine.run("fb f4 41 f4", 10).halted);
+TEST_P(requests, an_exit_does_not_hide_the_interrupt_that_wakes_a_halted_cpu) {
+    TestMachine machine(GetParam());
+    EXPECT_TRUE(machine.run("fb f4 41 f4", 200).halted);
     machine.write(kHandlers + 0x40 * 16, "cf");
     machine.interrupts.vectors = {0x40};
     machine.state.requests = kRequestInterrupt | kRequestExit;
     const ExitReasons reasons = machine.run(10);
     EXPECT_TRUE(reasons.requested);
     EXPECT_FALSE(reasons.halted);
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
 }
 
-TEST(requests, nmi_comes_with_interrupts_disabled_and_once_until_iret) {
-    TestMachine machine;
+TEST_P(requests, nmi_comes_with_interrupts_disabled_and_once_until_iret) {
+    TestMachine machine(GetParam());
     machine.state.requests = kRequestNmi;
     machine.write(kHandlers + 2 * 16, "43 43 cf");
     EXPECT_TRUE(machine.run("41 f4", 1).budget);
     EXPECT_EQ(machine.state.gpr[kEbx], 1u);
     machine.state.requests |= kRequestNmi;
-    EXPECT_TRUE(machine.run(100).halted);
+    EXPECT_TRUE(machine.run(300).halted);
     EXPECT_EQ(machine.state.gpr[kEbx], 4u);
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
 }
 
-TEST(requests, the_budget_is_exact) {
-    TestMachine machine;
+TEST_P(requests, the_budget_is_exact) {
+    TestMachine machine(GetParam());
     machine.code("41 eb fd");
     EXPECT_TRUE(machine.run(7).budget);
     EXPECT_EQ(machine.state.instructions, 7u);
@@ -241,8 +252,8 @@ TEST(requests, the_budget_is_exact) {
 // --- debug
 // ---------------------------------------------------------------------------------------------------
 
-TEST(debug_traps, single_step_comes_after_the_instruction_that_began_with_tf) {
-    TestMachine machine;
+TEST_P(debug_traps, single_step_comes_after_the_instruction_that_began_with_tf) {
+    TestMachine machine(GetParam());
     machine.write(kHandlers + 16, "43 cf");  // inc ebx; iret
     // pushf; or dword [esp],0x100; popf; nop; nop; pushf; and [esp],~0x100; popf; nop; hlt
     EXPECT_TRUE(
@@ -252,65 +263,65 @@ TEST(debug_traps, single_step_comes_after_the_instruction_that_began_with_tf) {
     EXPECT_EQ(machine.state.dr[6] & 0x4000, 0x4000u);
 }
 
-TEST(debug_traps, an_interrupt_call_is_not_stepped_into) {
-    TestMachine machine;
+TEST_P(debug_traps, an_interrupt_call_is_not_stepped_into) {
+    TestMachine machine(GetParam());
     machine.write(kHandlers + 16, "43 cf");
     machine.write(kHandlers + 0x80 * 16, "41 cf");
     machine.code("cd 80 90 f4");
     machine.state.eflags |= kTf;
     machine.write(kHandlers + 16, "43 81 64 24 08 ff fe ff ff cf");  // clears TF in the image
-    EXPECT_TRUE(machine.run(100).halted);
+    EXPECT_TRUE(machine.run(300).halted);
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
     EXPECT_EQ(machine.state.gpr[kEbx], 1u);  // after the NOP behind the INT
 }
 
-TEST(debug_traps, a_load_of_ss_holds_the_single_step_off) {
-    TestMachine machine;
+TEST_P(debug_traps, a_load_of_ss_holds_the_single_step_off) {
+    TestMachine machine(GetParam());
     machine.state.gpr[kEax] = TestMachine::kData32;
     machine.code("8e d0 41 42 f4");
     machine.state.eflags |= kTf;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 1u);
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
     EXPECT_EQ(machine.state.gpr[kEdx], 0u);
 }
 
-TEST(debug_traps, instruction_breakpoints_fault_before_and_rf_lets_them_pass) {
-    TestMachine machine;
+TEST_P(debug_traps, instruction_breakpoints_fault_before_and_rf_lets_them_pass) {
+    TestMachine machine(GetParam());
     machine.state.dr[0] = kCode + 1;
     machine.state.dr[7] |= 1;
     machine.cpu.mode_changed();
     // The image has RF clear (SDM vol 3B §17.3.1.1): inc ebx; or dword [esp+8],RF; iret.
     machine.write(kHandlers + 16, "43 81 4c 24 08 00 00 01 00 cf");
-    EXPECT_TRUE(machine.run("41 42 f4", 100).halted);
+    EXPECT_TRUE(machine.run("41 42 f4", 300).halted);
     EXPECT_EQ(machine.state.gpr[kEbx], 1u);
     EXPECT_EQ(machine.state.gpr[kEdx], 1u);
     EXPECT_EQ(machine.state.dr[6] & 0xf, 1u);
     EXPECT_EQ(machine.state.eflags & kRf, 0u);
 }
 
-TEST(debug_traps, data_breakpoints_trap_after_the_access) {
-    TestMachine machine;
+TEST_P(debug_traps, data_breakpoints_trap_after_the_access) {
+    TestMachine machine(GetParam());
     machine.state.dr[1] = kData;
     machine.state.dr[7] |= 1u << 2 | 0xdu << 20;  // DR1: writes of four bytes
     machine.cpu.mode_changed();
     machine.state.gpr[kEsi] = kData;
-    EXPECT_TRUE(machine.run("8b 06 89 06 41 f4", 100).halted);
+    EXPECT_TRUE(machine.run("8b 06 89 06 41 f4", 300).halted);
     EXPECT_EQ(machine.halted_in_handler(), 1u);
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), kCode + 4);
     EXPECT_EQ(machine.state.dr[6] & 0xf, 2u);
 }
 
-TEST(requests, a_handler_that_faults_for_ever_still_ends_with_the_budget) {
-    TestMachine machine;
+TEST_P(requests, a_handler_that_faults_for_ever_still_ends_with_the_budget) {
+    TestMachine machine(GetParam());
     machine.write(kHandlers + 6 * 16, "0f 0b");
     EXPECT_TRUE(machine.run("0f 0b", 500).budget);
     EXPECT_EQ(machine.state.instructions, 0u);
 }
 
-TEST(requests, an_exit_is_heard_while_breakpoints_are_armed) {
-    TestMachine machine;
+TEST_P(requests, an_exit_is_heard_while_breakpoints_are_armed) {
+    TestMachine machine(GetParam());
     machine.code("eb fe");
     machine.state.dr[7] |= 1;
     machine.cpu.mode_changed();
@@ -319,8 +330,8 @@ TEST(requests, an_exit_is_heard_while_breakpoints_are_armed) {
     EXPECT_TRUE(machine.run(1000).requested);
 }
 
-TEST(shutdown, a_fault_with_no_idt_ends_the_run) {
-    TestMachine machine;
+TEST_P(shutdown, a_fault_with_no_idt_ends_the_run) {
+    TestMachine machine(GetParam());
     machine.state.idtr.limit = 0;
     const ExitReasons reasons = machine.run("0f 0b", 10);
     EXPECT_TRUE(reasons.shutdown);

@@ -24,13 +24,16 @@ void set_up(TestMachine& machine, u32 esi, u32 edi, u32 ecx) {
     machine.state.gpr[kEcx] = ecx;
 }
 
-TEST(string, rep_movs_copies_over_pages) {
+class string : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(string);
+
+TEST_P(string, rep_movs_copies_over_pages) {
     for (const char* bytes : {"f3 a4 f4", "66 f3 a5 f4", "f3 a5 f4"}) {
         const u32 size = bytes[4] == '4' ? 1 : bytes[0] == '6' ? 2 : 4;
-        TestMachine machine;
+        TestMachine machine(GetParam());
         std::iota(machine.at(kData), machine.at(kData) + 20000, u8{1});
         set_up(machine, kData + 3, kData + 0x8001, 12000 / size);
-        EXPECT_TRUE(machine.run(bytes, 100).halted);
+        EXPECT_TRUE(machine.run(bytes, 300).halted);
         EXPECT_TRUE(std::equal(machine.at(kData + 3), machine.at(kData + 3 + 12000),
                                machine.at(kData + 0x8001)));
         EXPECT_EQ(machine.peek<u8>(kData + 0x8000), 0);
@@ -42,7 +45,7 @@ TEST(string, rep_movs_copies_over_pages) {
 }
 
 // Any overlap, in either direction, must give what one element after the other gives.
-TEST(string, overlapping_moves_keep_the_order_of_elements) {
+TEST_P(string, overlapping_moves_keep_the_order_of_elements) {
     std::mt19937 random(5);
     for (unsigned round = 0; round < 200; ++round) {
         const u32 size = 1u << round % 3;
@@ -50,7 +53,7 @@ TEST(string, overlapping_moves_keep_the_order_of_elements) {
         const u32 from = kData + 0x2000 + static_cast<u32>(random() % 600);
         const u32 to = kData + 0x2000 + static_cast<u32>(random() % 600);
         const bool down = random() % 2 != 0;
-        TestMachine machine;
+        TestMachine machine(GetParam());
         std::vector<u8> expected(0x4000);
         for (u8& byte : expected) {
             byte = static_cast<u8>(random());
@@ -70,11 +73,11 @@ TEST(string, overlapping_moves_keep_the_order_of_elements) {
     }
 }
 
-TEST(string, stos_fills_in_both_directions) {
-    TestMachine machine;
+TEST_P(string, stos_fills_in_both_directions) {
+    TestMachine machine(GetParam());
     machine.state.gpr[kEax] = 0x44332211;
     set_up(machine, 0, kData + 2, 2000);
-    EXPECT_TRUE(machine.run("f3 ab f4", 100).halted);
+    EXPECT_TRUE(machine.run("f3 ab f4", 300).halted);
     EXPECT_EQ(machine.peek<u16>(kData), 0);
     EXPECT_EQ(machine.peek<u32>(kData + 2), 0x44332211u);
     EXPECT_EQ(machine.peek<u32>(kData + 2 + 7996), 0x44332211u);
@@ -82,20 +85,20 @@ TEST(string, stos_fills_in_both_directions) {
     machine.state.halted = false;
     machine.state.eflags |= kDf;
     set_up(machine, 0, kData + 0x9000, 0x1801);
-    EXPECT_TRUE(machine.run("f3 aa f4", 100).halted);
+    EXPECT_TRUE(machine.run("f3 aa f4", 300).halted);
     EXPECT_EQ(machine.state.gpr[kEdi], kData + 0x9000 - 0x1801);
     EXPECT_EQ(machine.peek<u8>(kData + 0x9000), 0x11);
     EXPECT_EQ(machine.peek<u8>(kData + 0x9000 - 0x1800), 0x11);
     EXPECT_EQ(machine.peek<u8>(kData + 0x9000 - 0x1801), 0);
 }
 
-TEST(string, a_fault_in_the_middle_leaves_exact_registers) {
-    TestMachine machine;
+TEST_P(string, a_fault_in_the_middle_leaves_exact_registers) {
+    TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kData + 0x9000, 0);
     set_up(machine, kData, kData + 0x8800, 0x400);
     const u32 eip = kCode;
-    EXPECT_TRUE(machine.run("f3 a5 f4", 100).halted);
+    EXPECT_TRUE(machine.run("f3 a5 f4", 300).halted);
     EXPECT_EQ(machine.halted_in_handler(), 14u);
     EXPECT_EQ(machine.state.cr2, kData + 0x9000);
     EXPECT_EQ(machine.state.gpr[kEcx], 0x200u);
@@ -104,7 +107,7 @@ TEST(string, a_fault_in_the_middle_leaves_exact_registers) {
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp] + 4), eip);
 }
 
-TEST(string, a_count_of_zero_touches_nothing) {
+TEST(string_element, a_count_of_zero_touches_nothing) {
     TestMachine machine;
     machine.enable_paging();
     machine.page(kData, 0);
@@ -115,7 +118,7 @@ TEST(string, a_count_of_zero_touches_nothing) {
     }
 }
 
-TEST(string, sixteen_bit_addresses_use_si_di_cx_and_wrap) {
+TEST(string_element, sixteen_bit_addresses_use_si_di_cx_and_wrap) {
     TestMachine machine(Mode::real);
     machine.poke<u8>(kData + 0xffff, 0xaa);
     machine.poke<u8>(kData, 0xbb);
@@ -127,7 +130,7 @@ TEST(string, sixteen_bit_addresses_use_si_di_cx_and_wrap) {
     EXPECT_EQ(machine.state.gpr[kEcx], 0x9abc0000u);
 }
 
-TEST(string, an_override_moves_the_source_only) {
+TEST(string_element, an_override_moves_the_source_only) {
     TestMachine machine(Mode::real);
     machine.poke<u8>(0x8100, 0x42);  // SS has base 0
     set_up(machine, 0x8100, 0x10, 0);
@@ -135,7 +138,7 @@ TEST(string, an_override_moves_the_source_only) {
     EXPECT_EQ(machine.peek<u8>(kData + 0x10), 0x42);
 }
 
-TEST(string, comparisons_stop_where_they_should) {
+TEST(string_element, comparisons_stop_where_they_should) {
     TestMachine machine;
     machine.write(kData, "61 62 63 64 65 00");
     machine.write(kData + 0x100, "61 62 63 78 65 00");
@@ -152,8 +155,8 @@ TEST(string, comparisons_stop_where_they_should) {
     EXPECT_EQ(machine.state.eflags & kZf, u32{kZf});
 }
 
-TEST(string, repetitions_let_requests_in_and_go_on) {
-    TestMachine machine;
+TEST_P(string, repetitions_let_requests_in_and_go_on) {
+    TestMachine machine(GetParam());
     set_up(machine, kData, kData + 0x10000, 0x8000);
     machine.code("f3 a4 f4");
     machine.state.eflags |= kIf;
@@ -163,23 +166,23 @@ TEST(string, repetitions_let_requests_in_and_go_on) {
     const ExitReasons reasons = machine.run(3);
     EXPECT_TRUE(reasons.budget);
     EXPECT_EQ(machine.state.eip, kCode);
-    EXPECT_TRUE(machine.run(100).halted);
+    EXPECT_TRUE(machine.run(300).halted);
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
     EXPECT_EQ(machine.state.gpr[kEdi], kData + 0x18000);
 }
 
-TEST(string, single_steps_stop_after_each_iteration) {
-    TestMachine machine;
+TEST_P(string, single_steps_stop_after_each_iteration) {
+    TestMachine machine(GetParam());
     set_up(machine, kData, kData + 0x1000, 3);
     machine.code("f3 a4 f4");
     machine.state.eflags |= kTf;
-    EXPECT_TRUE(machine.run(10).halted);
+    EXPECT_TRUE(machine.run(200).halted);
     EXPECT_EQ(machine.halted_in_handler(), 1u);
     EXPECT_EQ(machine.state.gpr[kEcx], 2u);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), kCode);
 }
 
-TEST(string, ports_move_elements_in_order) {
+TEST(string_element, ports_move_elements_in_order) {
     TestMachine machine;
     RecordingDevice device;
     ASSERT_TRUE(machine.ports.add(0x300, 1, 1, device, "recorder"));
@@ -195,7 +198,7 @@ TEST(string, ports_move_elements_in_order) {
     EXPECT_EQ(machine.state.gpr[kEdi], kData + 0x103);
 }
 
-TEST(string, ins_that_would_fault_does_not_read_the_port) {
+TEST(string_element, ins_that_would_fault_does_not_read_the_port) {
     TestMachine machine;
     machine.enable_paging();
     machine.page(kData, 0);
@@ -210,13 +213,13 @@ TEST(string, ins_that_would_fault_does_not_read_the_port) {
     EXPECT_EQ(machine.state.gpr[kEcx], 1u);
 }
 
-TEST(string, rep_stos_into_device_memory_reaches_the_device) {
-    TestMachine machine;
+TEST_P(string, rep_stos_into_device_memory_reaches_the_device) {
+    TestMachine machine(GetParam());
     RecordingDevice device;
     ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
     machine.state.gpr[kEax] = 0x55;
     set_up(machine, 0, 0xf0000010, 3);
-    EXPECT_TRUE(machine.run("f3 ab f4", 100).halted);
+    EXPECT_TRUE(machine.run("f3 ab f4", 300).halted);
     ASSERT_EQ(device.writes.size(), 3u);
     EXPECT_EQ(device.writes[2], (RecordingDevice::Write{0x18, 4, 0x55}));
 }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#include "tests/fuzz/duel.h"
+
+#include <algorithm>
+
+#include "tests/fuzz/compare.h"
+#include "tests/fuzz/undefined.h"
+#include "vmcore/cpu/decode/decoder.h"
+#include "vmcore/cpu/jit/effects.h"
+
+namespace ennead::vmcore::fuzz {
+namespace {
+
+bool same_reasons(const ExitReasons& a, const ExitReasons& b) {
+    return a.budget == b.budget && a.requested == b.requested && a.halted == b.halted &&
+           a.shutdown == b.shutdown;
+}
+
+bool in_handler(const CpuState& state) {
+    return state.eip >= place::kHandlers && state.eip < place::kFrame;
+}
+
+}  // namespace
+
+Duel::Duel() {
+    renew();
+}
+
+void Duel::renew() {
+    interpreter_ = std::make_unique<Lane>(LaneKind::interpreter);
+    exact_ = std::make_unique<Lane>(LaneKind::exact_jit);
+    loose_ = std::make_unique<Lane>(LaneKind::jit);
+}
+
+// Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in what
+// an exception has pushed until its handler clears them there.
+Verdict Duel::run(const Case& c, bool tell) {
+    const Layout layout = lay_out(c);
+    const std::vector<u8> ram = build_ram(c, layout);
+    Lane& a = *interpreter_;
+    Lane& b = jit(c.exact);
+    a.load(c, layout, ram);
+    b.load(c, layout, ram);
+    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith};
+    Verdict verdict;
+    bool requested = false;
+    for (u32 n = 0; n < c.slices.size(); ++n) {
+        for (const Event& event : c.events) {
+            if (event.slice == n) {
+                a.apply(event);
+                b.apply(event);
+                requested = true;
+            }
+        }
+        const ExitReasons x = a.run(c.slices[n]), y = b.run(c.slices[n]);
+        const bool over = x.shutdown || y.shutdown;
+        const bool last = n + 1 == c.slices.size() || over;
+        const bool comparable = c.exact || (!in_handler(a.state()) && !in_handler(b.state()));
+        scope.all_ram = last || tell;
+        if (!same_reasons(x, y) || a.state().instructions != b.state().instructions ||
+            (comparable && !same(a, b, scope))) {
+            verdict.differs = true;
+            verdict.slice = n;
+            if (tell) {
+                verdict.what = differences(a, b, scope);
+                const auto reasons = [](const ExitReasons& r) {
+                    return std::string(r.budget ? " budget" : "") + (r.halted ? " halted" : "") +
+                           (r.shutdown ? " shutdown" : "") + (r.requested ? " requested" : "");
+                };
+                verdict.what.push_back("left with" + reasons(x) + ";" + reasons(y));
+            }
+            break;
+        }
+        if (over) {
+            break;
+        }
+    }
+    verdict.instructions = a.state().instructions;
+    if (requested || verdict.differs) {
+        // Requests that are masked stay with whoever saw them: not for the next case.
+        if (a.state().halted || b.state().halted || verdict.differs ||
+            a.state().requests.load() != 0 || b.state().requests.load() != 0) {
+            if (!tell) {
+                renew();
+            }
+        }
+    }
+    return verdict;
+}
+
+bool is_undefined(const Case& c) {
+    Lane lane(LaneKind::interpreter);
+    const Layout layout = lay_out(c);
+    lane.load(c, layout, build_ram(c, layout));
+    CpuState& state = lane.state();
+    u32 undefined = 0;
+    for (u32 n = 0; n < c.slices.size(); ++n) {
+        for (const Event& event : c.events) {
+            if (event.slice == n) {
+                lane.apply(event);
+                if (undefined != 0) {
+                    return true;
+                }
+            }
+        }
+        for (u32 left = c.slices[n]; left != 0; --left) {
+            // What stands at EIP, as far as it can be seen.
+            std::array<u8, 16> bytes{};
+            const Segment& code = state.segment(Seg::cs);
+            for (u32 k = 0; k < bytes.size(); ++k) {
+                const auto at =
+                    lane.cpu().mmu.peek(LinearAddr{code.base + state.eip + k});
+                bytes[k] = at && raw(*at) < place::kRam ? lane.ram()[raw(*at)] : 0;
+            }
+            Insn insn;
+            const bool known =
+                decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16, insn) ==
+                DecodeStatus::ok;
+            const u32 ecx = state.gpr[kEcx], eip = state.eip;
+            const u64 before = state.instructions;
+            const ExitReasons reasons = lane.run(1);
+            if (reasons.shutdown || reasons.halted) {
+                break;
+            }
+            // Something was delivered: EFLAGS are on a stack.
+            const bool delivered = state.instructions == before ||
+                                   (known && state.eip >= place::kHandlers &&
+                                    state.eip < place::kFrame && eip < place::kHandlers);
+            if (undefined != 0 && (delivered || !known ||
+                                   (jit::flag_effects(insn).reads & undefined) != 0)) {
+                return true;
+            }
+            if (known && undefined_result(insn, ecx)) {
+                return true;
+            }
+            if (known && state.instructions != before) {
+                undefined = (undefined & ~jit::flag_effects(insn).kills) | undefined_flags(insn, ecx);
+            }
+        }
+        if (undefined != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace ennead::vmcore::fuzz

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// A case on two lanes in step.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/fuzz/lane.h"
+
+namespace ennead::vmcore::fuzz {
+
+struct Verdict {
+    bool differs = false;
+    u32 slice = 0;  // in which it shows
+    u64 instructions = 0;
+    std::vector<std::string> what;
+};
+
+// The interpreter and the JIT, kept from case to case, for a JIT with a past has more to get wrong.
+class Duel {
+  public:
+    Duel();
+    [[nodiscard]] Verdict run(const Case& c, bool tell = false);
+    // Forgets the past.
+    void renew();
+
+    [[nodiscard]] Lane& interpreter() { return *interpreter_; }
+    [[nodiscard]] Lane& jit(bool exact) { return exact ? *exact_ : *loose_; }
+
+  private:
+    std::unique_ptr<Lane> interpreter_, exact_, loose_;
+};
+
+// Whether flags (or a result) that the SDM leaves undefined are read or seen at the end of a slice
+// anywhere in the case: then a difference tells nothing.
+[[nodiscard]] bool is_undefined(const Case& c);
+
+}  // namespace ennead::vmcore::fuzz
