@@ -19,6 +19,9 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
 PACKAGES := g++ fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 TEST_PACKAGES := libgtest-dev python3 procps
+# A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
+BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
+NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
 
 # --- sources: every room is a library, every room's tests one program ---------------------------------------
 ROOMS := vmcore synthfs p9
@@ -38,6 +41,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-
 
 # --- targets ---------------------------------------------------------------------------------------------------
 .PHONY: all run test programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
+.PHONY: bench bench-programs bench-packages debian-root
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -129,7 +133,8 @@ SANITIZER_asan  := -fsanitize=address -fno-omit-frame-pointer
 SANITIZER_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZER_tsan  := -fsanitize=thread
 .PHONY: sanitized-tests
-sanitized-tests: unit-tests
+# The programs too: some of srv's tests start real machines.
+sanitized-tests: programs unit-tests
 	@BUILD=$(BUILD) UNIT_ONLY=1 sh tests/run.sh $(UNIT_TESTS)
 
 # --- the guest: cached outside the tree by a hash of the inputs ------------------------------------------------
@@ -142,6 +147,56 @@ $(BUILD)/guest/root/init: guest/build-root.sh $(wildcard guest/root/* guest/root
 	@mkdir -p $(@D)
 	@guest/build-root.sh $(BUILD)/guest
 	@touch $@
+
+# Debian's own programs for i386: a root to boot from, for tests and benchmarks.
+debian-root:
+	@guest/build-debian-root.sh $(BUILD)/guest
+
+# --- benchmarks: every program natively and for i386, those of floating point in two kinds of i386 code -------
+BENCH := tests/bench
+BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
+BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
+BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
+                   $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
+               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
+
+I386_CC ?= i686-linux-gnu-gcc
+X87  := -mfpmath=387
+SSE2 := -msse2 -mfpmath=sse
+bench_cc = @mkdir -p $(@D) && echo "  CC    $@" && $(1) -O2 -Wall -Wextra -static -s -o $@ $(filter %.c,$^)
+BENCH_MAIN := $(BENCH)/programs/main.c $(BENCH)/programs/bench.h
+vpath %.c $(BENCH)/programs/integer $(BENCH)/programs/float $(BENCH)/programs/system
+
+# What only some parts need (Debian's root, v86) is fetched by bench.py. A python3 of Debian's starts fastest.
+bench: packages bench-packages
+	@$(MAKE) $(PARALLEL) programs guest bench-programs
+	@BUILD=$(BUILD) PATH="/usr/bin:/bin:$$PATH" python3 -B $(BENCH)/bench.py
+
+bench-programs: $(BENCH_BUILT)
+$(BUILD)/bench/%/command: $(BENCH)/programs/command.c $(BENCH)/programs/bench.h
+	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
+$(BUILD)/bench/native/tsc: $(BENCH)/programs/tsc.c
+	$(call bench_cc,$(CC))
+$(BUILD)/bench/native/%-x87: %.c $(BENCH_MAIN)
+	$(call bench_cc,$(CC) $(X87))
+$(BUILD)/bench/native/%: %.c $(BENCH_MAIN)
+	$(call bench_cc,$(CC))
+$(BUILD)/bench/i386/%-x87: %.c $(BENCH_MAIN)
+	$(call bench_cc,$(I386_CC) -march=i686 $(X87))
+$(BUILD)/bench/i386/%-sse2: %.c $(BENCH_MAIN)
+	$(call bench_cc,$(I386_CC) -march=i686 $(SSE2))
+$(BUILD)/bench/i386/%: %.c $(BENCH_MAIN)
+	$(call bench_cc,$(I386_CC) -march=i686 $(X87))
+
+# A kernel of its own for what needs ring 0: no library, no paging but its own.
+$(BUILD)/bench/micro.elf: $(addprefix $(BENCH)/micro/,head.S micro.c micro.ld)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	@$(I386_CC) -O2 -march=i686 $(X87) -Wall -Wextra -ffreestanding -nostdlib -static -fno-pic -no-pie \
+	    -fcf-protection=none -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none \
+	    -T $(BENCH)/micro/micro.ld -o $@ $(filter-out %.ld,$^)
+$(BUILD)/bench/micro.bin: $(BUILD)/bench/micro.elf
+	@objcopy -O binary $< $@
 
 # --- everything else ------------------------------------------------------------------------------------------
 # Asks nothing. Package lists that are missing or old make the first try fail; then they are fetched.
@@ -163,6 +218,8 @@ packages:
 	@$(call install_packages,$(PACKAGES))
 test-packages:
 	@$(call install_packages,$(TEST_PACKAGES))
+bench-packages:
+	@$(call install_packages,$(BENCH_PACKAGES) $(NODE_PACKAGES))
 
 install:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/ennead $(DESTDIR)$(PREFIX)/share/ennead \
@@ -188,7 +245,9 @@ help:
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'
 	@echo 'make asan | ubsan | tsan   unit tests under a sanitizer'
+	@echo 'make bench    times programs on this host, in Ennead, QEMU and v86, side by side: docs/hacking.md'
+	@echo 'make debian-root   $(BUILD)/guest/debian/, a root with Debian programs'
 	@echo 'make format | clean'
-	@echo 'Variables: BUILD CXX CXXFLAGS OPTIMISE PREFIX'
+	@echo 'Variables: BUILD CXX CXXFLAGS OPTIMISE PREFIX; of bench: ONLY REPS SCALE CONF SAVE V86'
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -28,6 +28,8 @@ class StreamHandle final : public SynthHandle {
 
     // Gives waiting reads what there is now, and tells a poll that was asked.
     void wake();
+    // For this open if it can be answered through; given once the cursor is there.
+    void add_aside(std::string_view bytes);
     // The stream has gone on to another run; gives the run whose end this open has yet to meet, or
     // that one.
     std::uint64_t reopened();
@@ -36,6 +38,7 @@ class StreamHandle final : public SynthHandle {
     // The place where this open meets the end of file, if that is known yet.
     [[nodiscard]] std::optional<StreamFile::Position> end_of_file() const;
     void skip_lost();
+    [[nodiscard]] bool aside_is_due() const;
     [[nodiscard]] bool can_give() const;
     // Only if can_give().
     std::size_t give(std::span<std::byte> into);
@@ -47,7 +50,12 @@ class StreamHandle final : public SynthHandle {
     bool in_line_ = false;        // the cursor is not at a line's beginning
     std::uint64_t run_;           // of the stream, that this open is in
     bool met_end_ = false;        // of that run
-    std::string notice_;          // `lost k`, to be given first
+    std::string notice_;          // `lost k` or an aside, to be given first
+    struct Aside {
+        StreamFile::Position at;
+        std::string bytes;
+    };
+    std::deque<Aside> asides_;
     std::function<void()> notify_;
     unsigned polled_ = 0;  // what the poll that left `notify_` was told
     WaitingReads reads_;
@@ -95,13 +103,32 @@ void StreamHandle::skip_lost() {
     newlines_ = stream_.newlines_dropped_;
 }
 
+void StreamHandle::add_aside(std::string_view bytes) {
+    if (!opened_for_reading() || !opened_for_writing()) {
+        return;
+    }
+    if (asides_.size() == StreamFile::kMaxAsides) {
+        asides_.pop_front();
+    }
+    asides_.push_back({stream_.end(), std::string(bytes)});
+}
+
+bool StreamHandle::aside_is_due() const {
+    return !asides_.empty() && asides_.front().at <= cursor_;
+}
+
 bool StreamHandle::can_give() const {
-    return !notice_.empty() || cursor_ < stream_.end() || end_of_file().has_value();
+    return !notice_.empty() || aside_is_due() || cursor_ < stream_.end() ||
+           end_of_file().has_value();
 }
 
 std::size_t StreamHandle::give(std::span<std::byte> into) {
     if (notice_.empty()) {
         skip_lost();
+    }
+    if (notice_.empty() && aside_is_due()) {
+        notice_ = std::move(asides_.front().bytes);
+        asides_.pop_front();
     }
     if (!notice_.empty()) {
         const std::size_t length = copy_out(notice_, 0, into);
@@ -109,11 +136,14 @@ std::size_t StreamHandle::give(std::span<std::byte> into) {
         return length;
     }
     const auto eof = end_of_file();
-    const StreamFile::Position limit = eof.value_or(stream_.end());
+    StreamFile::Position limit = eof.value_or(stream_.end());
     if (eof && cursor_ >= limit) {
         met_end_ = run_ == stream_.run_;
         run_ = std::min(run_ + 1, stream_.run_);
         return 0;
+    }
+    if (!asides_.empty()) {
+        limit = std::min(limit, asides_.front().at);
     }
     std::size_t length = 0;
     while (length < into.size() && cursor_ + length < limit) {
@@ -327,6 +357,16 @@ void StreamFile::append(std::string_view bytes) {
         }
         wake();
     }
+}
+
+void StreamFile::append_aside(std::string_view bytes) {
+    if (bytes.empty() || retired()) {
+        return;
+    }
+    for (const auto& handle : handles()) {
+        static_cast<StreamHandle&>(*handle).add_aside(bytes);
+    }
+    wake();
 }
 
 void StreamFile::set_eof() {

@@ -49,6 +49,11 @@ class StreamFile final : public SynthNode {
     [[nodiscard]] bool is_stream() const override { return true; }
 
     void append(std::string_view bytes);
+    // For those who can answer: reaches, in its place among what is appended, the opens alone that
+    // are for reading and writing. It is not kept for later ones; of an open that falls behind by
+    // more than kMaxAsides, the oldest are dropped.
+    void append_aside(std::string_view bytes);
+    static constexpr std::size_t kMaxAsides = 64;
     // Readers get what is left, then the end of file; opens later get the history, then the end of
     // file.
     void set_eof();

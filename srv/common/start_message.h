@@ -23,7 +23,7 @@ inline constexpr int kFirstGrantFd = 5;
 struct StartMessage {
     unsigned vm = 0;
     std::uint64_t memory_bytes = 0;
-    std::string engine;  // jit or interp
+    std::string engine = "jit";  // or interp
     std::string command_line;
     int kernel_fd = -1;               // readable file
     int initrd_fd = -1;               // -1: none

@@ -40,8 +40,20 @@ const char* reason_name(vmcore::OffReason reason) {
             return "resetloop";
         case vmcore::OffReason::triple_fault:
             return "triplefault";
+        case vmcore::OffReason::panic:
+            return "panic";
     }
     return "unknown";
+}
+
+// As a word of an event. What no line of words can hold becomes a question mark.
+std::string event_word(std::string text) {
+    for (char& c : text) {
+        if (c == '\0' || c == '\n') {
+            c = '?';
+        }
+    }
+    return synthfs::quote(text);
 }
 
 std::span<const vmcore::u8> as_u8(std::span<const std::byte> bytes) {
@@ -103,9 +115,9 @@ void LiveDir::on_vcpu(Work work, Then then) {
 synthfs::ErrorSink LiveDir::error_sink() {
     return [this](const synthfs::ErrorRecord& record) {
         const std::string column = record.column ? std::to_string(*record.column) : "-1";
-        events_->append("error " + std::to_string(record.errnum) + ' ' +
-                        synthfs::quote(record.file) + ' ' + column + ' ' +
-                        synthfs::quote(record.command) + ' ' + synthfs::quote(record.text) + '\n');
+        events_->append("error " + std::to_string(record.errnum) + ' ' + event_word(record.file) +
+                        ' ' + column + ' ' + event_word(record.command) + ' ' +
+                        event_word(record.text) + '\n');
     };
 }
 

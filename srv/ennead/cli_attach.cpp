@@ -198,10 +198,14 @@ int attach_command(int argc, char** argv) {
         return 2;
     }
     const std::string vm = dir + '/' + argv[optind];
-    const int output = open((vm + "/cons").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    const int input = open((vm + "/cons").c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    // A terminal can be asked, and answers through its input: vm(4), cons.
+    const bool answers = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+    const std::string cons = vm + "/cons";
+    constexpr int kFlags = O_NONBLOCK | O_CLOEXEC;
+    const int output = open(cons.c_str(), (answers ? O_RDWR : O_RDONLY) | kFlags);
+    const int input = answers ? output : open(cons.c_str(), O_WRONLY | kFlags);
     if (output < 0 || input < 0) {
-        std::fprintf(stderr, "ennead: %s/cons: %s\n", vm.c_str(), std::strerror(errno));
+        std::fprintf(stderr, "ennead: %s: %s\n", cons.c_str(), std::strerror(errno));
         return 1;
     }
     handle(SIGWINCH, [](int) { size_changed = 1; });

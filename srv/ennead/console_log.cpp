@@ -63,6 +63,28 @@ ConsoleLog::ConsoleLog(Fd file, synthfs::ErrorSink errors, Write input)
 }
 
 void ConsoleLog::append(std::string_view bytes) {
+    std::string text = std::exchange(begun_, {});
+    text += bytes;
+    std::string_view rest = text;
+    for (std::size_t at = 0; (at = rest.find(kCursorQuestion)) != std::string_view::npos;) {
+        keep(rest.substr(0, at));
+        stream_->append_aside(kCursorQuestion);
+        rest.remove_prefix(at + kCursorQuestion.size());
+    }
+    std::size_t begun = std::min(rest.size(), kCursorQuestion.size() - 1);
+    while (!rest.ends_with(kCursorQuestion.substr(0, begun))) {
+        begun--;
+    }
+    keep(rest.substr(0, rest.size() - begun));
+    begun_ = rest.substr(rest.size() - begun);
+}
+
+void ConsoleLog::end() {
+    keep(std::exchange(begun_, {}));
+    stream_->set_eof();
+}
+
+void ConsoleLog::keep(std::string_view bytes) {
     stream_->append(bytes);
     while (!bytes.empty()) {
         const ssize_t n =

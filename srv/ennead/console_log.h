@@ -24,9 +24,15 @@ class ConsoleLog {
                                                               synthfs::ErrorSink errors,
                                                               Write input);
 
+    // A shell's line editor (BusyBox's, after every prompt) asks the terminal where its cursor is,
+    // and a terminal types its answer. Whoever only looks at the output has nobody there to take
+    // it, and would find it typed into a shell of his own. So this question goes to those alone who
+    // have `cons` open for reading and writing, when it is asked; everything else goes to all.
+    static constexpr std::string_view kCursorQuestion = "\x1b[6n";
+
     void append(std::string_view bytes);
     // The machine is off, or on again.
-    void end() { stream_->set_eof(); }
+    void end();
     void go_on() { stream_->reopen(); }
 
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& stream() const { return stream_; }
@@ -35,7 +41,10 @@ class ConsoleLog {
   private:
     ConsoleLog(Fd file, synthfs::ErrorSink errors, Write input);
 
+    void keep(std::string_view bytes);
+
     Fd file_;
+    std::string begun_;  // what may be the beginning of a question
     std::uint64_t size_ = 0;
     synthfs::ErrorSink errors_;
     bool full_ = false;  // the last append did not reach the file; told once

@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
-#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -16,6 +14,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "srv/ennead/deadline.h"
 #include "synthfs/result.h"
 
 namespace ennead::srv {
@@ -80,6 +79,9 @@ const char* reason_text(const std::string& reason) {
     }
     if (reason == "resetloop") {
         return "ten resets in ten seconds";
+    }
+    if (reason == "panic") {
+        return "the guest's kernel panicked; its last words are in log";
     }
     if (reason == "triplefault") {
         return "the CPU shut down: a fault in the handler of a double fault";
@@ -159,7 +161,7 @@ Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
           {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})) {}
 
 Vm::~Vm() {
-    drop_process();
+    drop_machine();
     // Everything below the VM's directory was made by this VM.
     std::error_code ignored;
     std::filesystem::remove_all(
@@ -204,65 +206,24 @@ double Vm::uptime() const {
 }
 
 void Vm::status_text(CheckedReply<std::string> reply) {
-    struct Answer {
-        boost::asio::steady_timer deadline;
-        bool given = false;
-    };
-    auto answer = std::make_shared<Answer>(Answer{boost::asio::steady_timer(services_.io)});
-    const auto give = [answer, reply = std::move(reply), weak = weak_from_this()] {
+    const auto tell = [reply = std::move(reply),
+                       weak = weak_from_this()](std::optional<std::uint64_t> count) {
         const auto self = weak.lock();
-        if (std::exchange(answer->given, true)) {
-            return;
-        }
-        answer->deadline.cancel();
         if (!self) {
             reply(make_fault(ENODEV, "the VM was destroyed"));
             return;
         }
+        self->instructions_ = count.value_or(self->instructions_);
         reply(std::string(state_name(self->state_)) + ' ' + self->end_.reason + ' ' +
               self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
               std::to_string(self->instructions_) + '\n');
     };
-    if (state_ != VmState::running || !tree_) {
-        give();
+    if (state_ != VmState::running || !tree()) {
+        tell(std::nullopt);
         return;
     }
-    answer->deadline.expires_after(kStatusPatience);
-    answer->deadline.async_wait([give](boost::system::error_code ec) {
-        if (!ec) {
-            give();
-        }
-    });
-    read_instructions(give);
-}
-
-void Vm::read_instructions(std::function<void()> then) {
-    open_file(tree_, "stats", O_RDONLY,
-              [then = std::move(then), weak = weak_from_this()](Result<HandlePtr> opened) {
-                  if (!opened) {
-                      then();
-                      return;
-                  }
-                  auto buffer = std::make_shared<std::array<char, 4096>>();
-                  const HandlePtr handle = opened.value();
-                  handle->read(std::make_shared<synthfs::Request>(), 0,
-                               std::as_writable_bytes(std::span(*buffer)),
-                               [then, weak, buffer, handle](Result<std::size_t> count) {
-                                   const auto self = weak.lock();
-                                   const auto lines = synthfs::parse_commands(
-                                       std::string_view(buffer->data(), count ? count.value() : 0));
-                                   for (const Command& line :
-                                        lines ? lines.value() : std::vector<Command>{}) {
-                                       const auto number = line.arg_count() == 1
-                                                               ? synthfs::parse_number(line.arg(0))
-                                                               : Checked<std::uint64_t>(0);
-                                       if (self && line.verb() == "instructions" && number) {
-                                           self->instructions_ = number.value();
-                                       }
-                                   }
-                                   then();
-                               });
-              });
+    machine_->count_instructions(answer_within<std::optional<std::uint64_t>>(
+        services_.io, kStatusPatience, std::nullopt, tell));
 }
 
 std::string Vm::summary() const {
@@ -315,115 +276,63 @@ void Vm::start(CheckedReply<> reply) {
         reply(grants.error());
         return;
     }
-    drop_process();
+    drop_machine();
     StartMessage message;
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
     message.engine = settings_.engine();
     message.command_line = settings_.command_line(number_);
-    Fd socket;
-    auto process = VmProcess::spawn(
-        services_.io, services_.installation.vm_program, std::move(message),
-        std::move(grants.value()),
-        [weak = weak_from_this()](Ending ending) {
-            if (auto self = weak.lock()) {
-                self->process_ended(ending);
-            }
-        },
-        socket);
-    if (!process) {
-        reply(process.error());
+    auto machine =
+        RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),
+                             std::move(grants.value()), machine_hooks());
+    if (!machine) {
+        reply(machine.error());
         return;
     }
-    process_ = std::move(process.value());
+    machine_ = std::move(machine.value());
     start_reply_ = std::move(reply);
-    const auto weak = weak_from_this();
-    link_ = std::make_unique<VmLink>(
-        services_.io, std::move(socket),
-        VmLink::Hooks{[weak](Checked<NodePtr> tree) {
-                          if (auto self = weak.lock()) {
-                              self->process_ready(std::move(tree));
-                          }
-                      },
-                      // A process that closes its end is about to be reaped.
-                      [weak] {
-                          if (auto self = weak.lock(); self && self->process_) {
-                              self->process_->kill();
-                          }
-                      }});
 }
 
-void Vm::process_ready(Checked<NodePtr> tree) {
-    if (!tree) {
-        fail_start(tree.error());
-        return;
-    }
-    tree_ = std::move(tree.value());
-    const auto weak = weak_from_this();
-    open_file(tree_, "cons", O_RDWR, [weak](Result<HandlePtr> handle) {
-        if (auto self = weak.lock()) {
-            self->console_opened(std::move(handle));
-        }
-    });
+RemoteMachine::Hooks Vm::machine_hooks() {
+    // A machine that is closed calls none of these, and the VM closes it before it goes.
+    return {.ready = [this](Checked<> outcome) { machine_ready(std::move(outcome)); },
+            .console = [this](std::string_view bytes) { console_->append(bytes); },
+            .running =
+                [this] {
+                    if (state_ != VmState::running) {
+                        enter(VmState::running);
+                    }
+                },
+            .paused =
+                [this] {
+                    if (state_ == VmState::running) {
+                        enter(VmState::paused);
+                    }
+                },
+            .off = [this](const RemoteMachine::Off& off) { machine_off(off); },
+            .error =
+                [this](synthfs::ErrorRecord record) {
+                    // What this server asked of the machine on a user's behalf is told by the file
+                    // that the user wrote.
+                    if (record.file != "ctl" && record.file != "cons") {
+                        errors_->add(std::move(record));
+                    }
+                },
+            .ended = [this](Ending ending, const auto& told) { process_ended(ending, told); },
+            .log =
+                [this](const std::string& line) {
+                    services_.log("vm=" + std::to_string(number_) + ' ' + line);
+                }};
 }
 
-void Vm::console_opened(Result<HandlePtr> handle) {
-    if (!handle) {
-        fail_start(synthfs::fault_of(handle.error()));
+void Vm::machine_ready(Checked<> outcome) {
+    if (!outcome) {
+        fail_start(outcome.error());
         return;
     }
-    console_handle_ = handle.value();
-    console_open_ = true;
     console_->go_on();
-    const auto weak = weak_from_this();
-    console_pump_ = StreamPump::start(
-        console_handle_,
-        [weak](std::string_view bytes) {
-            if (auto self = weak.lock()) {
-                self->console_->append(bytes);
-            }
-        },
-        [weak] {
-            if (auto self = weak.lock()) {
-                self->console_ended();
-            }
-        });
-    open_file(tree_, "events", O_RDONLY, [weak](Result<HandlePtr> events) {
-        if (auto self = weak.lock()) {
-            self->events_opened(std::move(events));
-        }
-    });
-}
-
-void Vm::events_opened(Result<HandlePtr> handle) {
-    if (!handle) {
-        fail_start(synthfs::fault_of(handle.error()));
-        return;
-    }
-    const auto weak = weak_from_this();
-    event_pump_ = StreamPump::start(
-        handle.value(),
-        [weak](std::string_view bytes) {
-            auto self = weak.lock();
-            if (!self) {
-                return;
-            }
-            self->event_line_ += bytes;
-            std::size_t end = 0;
-            while ((end = self->event_line_.find('\n')) != std::string::npos) {
-                const std::string line = self->event_line_.substr(0, end);
-                self->event_line_.erase(0, end + 1);
-                self->process_event(line);
-            }
-        },
-        [] {});
-    resume_after_start();
-}
-
-void Vm::resume_after_start() {
     // The machine was built paused. Its time begins now.
     end_ = End{};
-    off_.reset();
     instructions_ = 0;
     started_ns_ = clock_ns(CLOCK_MONOTONIC);
     ended_ns_ = 0;
@@ -438,7 +347,7 @@ void Vm::resume_after_start() {
 }
 
 void Vm::fail_start(Fault fault) {
-    drop_process();
+    drop_machine();
     console_->end();
     answer_start(std::move(fault));
 }
@@ -453,100 +362,21 @@ void Vm::answer_start(Checked<> outcome) {
 // -----------------------------------------------------------------------------------------------
 
 void Vm::control(const std::string& line, CheckedReply<> reply) {
-    if (!tree_) {
+    if (!tree()) {
         reply(make_fault(EBUSY, "the VM is %s", state_name(state_)));
         return;
     }
-    open_file(tree_, "ctl", O_WRONLY, [line, reply = std::move(reply)](Result<HandlePtr> opened) {
-        if (!opened) {
-            reply(synthfs::fault_of(opened.error()));
-            return;
-        }
-        // The text and the handle live until the answer.
-        auto text = std::make_shared<std::string>(line + '\n');
-        HandlePtr handle = opened.value();
-        handle->write(std::make_shared<synthfs::Request>(), 0, std::as_bytes(std::span(*text)),
-                      [reply, text, handle](Result<std::size_t> written) {
-                          if (written) {
-                              reply(synthfs::success());
-                          } else {
-                              reply(synthfs::fault_of(written.error()));
-                          }
-                      });
-    });
+    machine_->control(line, std::move(reply));
 }
 
 void Vm::write_console(RequestPtr request, std::span<const std::byte> data,
                        CheckedReply<std::size_t> reply) {
-    if (!console_handle_ || !active() || off_) {
-        if (state_ == VmState::fresh) {
-            reply(make_fault(EBUSY, "the VM was not started"));
-        } else {
-            reply(make_fault(EPIPE, "the VM is off"));
-        }
-        return;
-    }
-    console_handle_->write(std::move(request), 0, data,
-                           [reply = std::move(reply)](Result<std::size_t> written) {
-                               if (written) {
-                                   reply(written.value());
-                               } else {
-                                   reply(synthfs::fault_of(written.error()));
-                               }
-                           });
-}
-
-void Vm::process_event(std::string_view line) {
-    const auto words = synthfs::parse_commands(line);
-    if (!words || words.value().empty()) {
-        services_.log("vm=" + std::to_string(number_) + " bad event: " + std::string(line));
-        return;
-    }
-    const Command& event = words.value().front();
-    if (event.verb() == "running" && state_ != VmState::running) {
-        enter(VmState::running);
-    } else if (event.verb() == "paused" && state_ == VmState::running) {
-        enter(VmState::paused);
-    } else if (event.verb() == "off" && event.arg_count() == 3) {
-        End end{.reason = event.arg(0).text, .code = "0", .text = {}};
-        end.text = reason_text(end.reason);
-        if (const auto cpu = synthfs::parse_number(event.arg(1))) {
-            end.cpu_ns = cpu.value();
-        }
-        if (const auto count = synthfs::parse_number(event.arg(2))) {
-            instructions_ = count.value();
-        }
-        off_ = std::move(end);
-        if (!console_open_) {
-            finish(VmState::stopped, *off_);
-        }
-    } else if (event.verb() == "error" && event.arg_count() == 5) {
-        report_live_error(event);
-    }
-}
-
-void Vm::report_live_error(const Command& event) {
-    synthfs::ErrorRecord record;
-    if (const auto number = synthfs::parse_number(event.arg(0))) {
-        record.errnum = static_cast<int>(number.value());
-    }
-    record.file = event.arg(1).text;
-    if (const auto column = synthfs::parse_number(event.arg(2))) {
-        record.column = column.value();
-    }
-    record.command = event.arg(3).text;
-    record.text = event.arg(4).text;
-    // What this server asked of the machine on a user's behalf is told by the file that the user
-    // wrote.
-    if (record.file != "ctl" && record.file != "cons") {
-        errors_->add(std::move(record));
-    }
-}
-
-void Vm::console_ended() {
-    console_open_ = false;
-    if (off_ && active()) {
-        finish(VmState::stopped, *off_);
+    if (machine_ && active()) {
+        machine_->write_console(std::move(request), data, std::move(reply));
+    } else if (state_ == VmState::fresh) {
+        reply(make_fault(EBUSY, "the VM was not started"));
+    } else {
+        reply(make_fault(EPIPE, "the VM is off"));
     }
 }
 
@@ -561,27 +391,33 @@ void Vm::finish(VmState state, End end) {
     wait_->wake();
 }
 
+void Vm::machine_off(const RemoteMachine::Off& off) {
+    instructions_ = off.instructions;
+    finish(
+        VmState::stopped,
+        {.reason = off.reason, .code = "0", .text = reason_text(off.reason), .cpu_ns = off.cpu_ns});
+}
+
 Checked<> Vm::kill() {
-    if (!process_) {
+    if (!machine_) {
         return make_fault(EBUSY, "the VM has no process");
     }
     kill_wanted_ = true;
-    process_->kill();
+    machine_->kill();
     return synthfs::success();
 }
 
-void Vm::process_ended(Ending ending) {
+void Vm::process_ended(Ending ending, const std::optional<RemoteMachine::Off>& told) {
     const bool was_active = active();
     const bool wanted = std::exchange(kill_wanted_, false);
-    const auto told_off = off_;
     // Taken first: `wait` answers nobody while a start is under way.
     const auto starter = std::exchange(start_reply_, nullptr);
-    drop_process();
+    drop_machine();
     if (!was_active) {
         return;  // it had stopped before
     }
-    if (told_off) {
-        finish(VmState::stopped, *told_off);
+    if (told) {
+        machine_off(*told);
     } else {
         End end;
         end.reason = wanted || (ending.signalled && ending.code == SIGKILL) ? "kill" : "crash";
@@ -596,27 +432,16 @@ void Vm::process_ended(Ending ending) {
     }
 }
 
-void Vm::drop_process() {
-    if (console_pump_) {
-        console_pump_->stop();
+void Vm::drop_machine() {
+    if (const auto machine = std::exchange(machine_, nullptr)) {
+        machine->close();
     }
-    if (event_pump_) {
-        event_pump_->stop();
-    }
-    console_pump_ = event_pump_ = nullptr;
-    console_handle_ = nullptr;
-    console_open_ = false;
-    event_line_.clear();
-    tree_ = nullptr;
-    link_ = nullptr;
-    process_ = nullptr;
-    off_.reset();
     kill_wanted_ = false;
 }
 
 void Vm::destroy() {
     answer_start(make_fault(ECANCELED, "the VM was destroyed"));
-    drop_process();
+    drop_machine();
     emit("state destroyed");
     events_->set_eof();
 }

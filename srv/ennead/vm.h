@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One VM as the server knows it: settings, state, what outlives its process, and the process while
-// there is one.
+// One VM as the server knows it: settings, state and what outlives its process.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -10,9 +9,8 @@
 #include <string>
 
 #include "srv/ennead/console_log.h"
-#include "srv/ennead/supervisor.h"
+#include "srv/ennead/remote_machine.h"
 #include "srv/ennead/vm_conf.h"
-#include "srv/ennead/vm_link.h"
 #include "synthfs/error_log.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/wait_file.h"
@@ -63,7 +61,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void destroy();
 
     // The live files; null while there is no process.
-    [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
+    [[nodiscard]] synthfs::NodePtr tree() const { return machine_ ? machine_->tree() : nullptr; }
     [[nodiscard]] ConsoleLog& console() { return *console_; }
     [[nodiscard]] const std::shared_ptr<synthfs::ErrorLog>& errors() const { return errors_; }
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }
@@ -86,18 +84,13 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
     Vm(VmServices& services, unsigned number, Settings settings, Fd directory);
     synthfs::Checked<Grants> open_grants() const;
-    void process_ready(synthfs::Checked<synthfs::NodePtr> tree);
-    void console_opened(synthfs::Result<synthfs::HandlePtr> handle);
-    void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
-    void resume_after_start();
-    void answer_start(synthfs::Checked<> outcome);
+    [[nodiscard]] RemoteMachine::Hooks machine_hooks();
+    void machine_ready(synthfs::Checked<> outcome);
     void fail_start(synthfs::Fault fault);
-    void process_event(std::string_view line);
-    void read_instructions(std::function<void()> then);
-    void report_live_error(const synthfs::Command& event);
-    void process_ended(Ending ending);
-    void drop_process();
-    void console_ended();
+    void answer_start(synthfs::Checked<> outcome);
+    void machine_off(const RemoteMachine::Off& off);
+    void process_ended(Ending ending, const std::optional<RemoteMachine::Off>& told);
+    void drop_machine();
     void finish(VmState state, End end);
     void enter(VmState state, const std::string& detail = {});
     void emit(const std::string& text);
@@ -122,16 +115,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
     std::shared_ptr<synthfs::WaitFile> wait_;
     std::unique_ptr<ConsoleLog> console_;
 
-    // The process, from spawn to exit.
-    std::unique_ptr<VmProcess> process_;
-    std::unique_ptr<VmLink> link_;
-    synthfs::NodePtr tree_;
-    synthfs::HandlePtr console_handle_;
-    std::shared_ptr<StreamPump> console_pump_, event_pump_;
-    std::string event_line_;               // an event not yet complete
-    synthfs::CheckedReply<> start_reply_;  // while start is under way
-    bool console_open_ = false;            // output may still come
-    std::optional<End> off_;  // told by the process; takes effect once the console is drained
+    std::shared_ptr<RemoteMachine> machine_;  // while there is a process
+    synthfs::CheckedReply<> start_reply_;     // while start is under way
     bool kill_wanted_ = false;
 };
 

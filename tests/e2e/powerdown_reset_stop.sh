@@ -53,9 +53,24 @@ echo pause >"$mnt/$n/ctl"
 echo stop >"$mnt/$n/ctl"
 same "$(ended $n)" "stop 0" "end by stop while paused"
 
-# A crash of the guest is told, with everything left to look at.
-echo 'append panic=-1' >"$mnt/$n/conf"
+# A panic of the guest is told, with everything left to look at.
+start_vm $n
+echo 'echo c >/proc/sysrq-trigger' >"$mnt/$n/cons"
+same "$(ended $n)" "panic 0" "end by a panic"
+same "$(cut -d ' ' -f 1-3 "$mnt/$n/status")" "stopped panic 0" "status"
+holds "wait says so in words" grep -q "panicked" "$work/wait"
+await "$work/events" "$n state stopped panic 0"
+await "$mnt/$n/log" "Kernel panic - not syncing: sysrq triggered crash"
+holds "registers can be read" grep -qx 'mode protected32' "$mnt/$n/regs"
+holds "memory has the kernel's last words" grep -qa 'not syncing: sysrq' "$mnt/$n/mem"
+start_vm $n
+same "$(guest $n 'echo $((11*11))')" 121 "the machine after the panic"
+
+# A kernel that does not know of it resets the machine, which is not a panic to us.
+echo poweroff >"$mnt/$n/cons"
+same "$(ended $n)" "poweroff 0" "end"
+echo 'append initcall_blacklist=pvpanic_mmio_driver_init' >"$mnt/$n/conf"
 start_vm $n
 boots=$(banners) had=$(prompts)
 echo 'echo c >/proc/sysrq-trigger' >"$mnt/$n/cons"
-in_time $patience "boot after a panic" booted_again
+in_time $patience "boot after a panic that nobody was told of" booted_again

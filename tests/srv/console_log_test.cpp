@@ -98,6 +98,36 @@ TEST_F(ConsoleLogTest, end_is_an_end_of_file_until_it_goes_on) {
     EXPECT_EQ(log_text(), "first\nsecond\n");
 }
 
+TEST_F(ConsoleLogTest, question_for_the_cursor_goes_to_who_can_answer) {
+    const auto terminal = open(console->stream(), O_RDWR).handle;
+    console->append("vm1:~# \x1b[6nls\r\n\x1b[6n\x1b[6n");
+    EXPECT_EQ(log_text(), "vm1:~# ls\r\n");
+    EXPECT_EQ(read(open(console->stream(), O_RDONLY).handle), "vm1:~# ls\r\n");
+    for (const char* piece : {"vm1:~# ", "\x1b[6n", "ls\r\n", "\x1b[6n", "\x1b[6n"}) {
+        EXPECT_EQ(read(terminal), piece);
+    }
+    // Whoever comes later is not asked what was asked before.
+    EXPECT_EQ(read(open(console->stream(), O_RDWR).handle), "vm1:~# ls\r\n");
+}
+
+TEST_F(ConsoleLogTest, question_may_come_in_pieces_and_nothing_else_is_held_up) {
+    for (const char* piece : {"a\x1b", "[", "6", "nb", "\x1b[6", "mc", "\x1b\x1b[6nd", "\x1b[6"}) {
+        console->append(piece);
+    }
+    EXPECT_EQ(log_text(),
+              "ab\x1b[6mc\x1b"
+              "d");
+    console->end();
+    EXPECT_EQ(log_text(),
+              "ab\x1b[6mc\x1b"
+              "d\x1b[6");
+    console->go_on();
+    console->append("n");
+    EXPECT_EQ(log_text(),
+              "ab\x1b[6mc\x1b"
+              "d\x1b[6n");
+}
+
 TEST_F(ConsoleLogTest, old_log_of_the_directory_is_cleared) {
     console->append("old");
     const Fd directory = scratch.open_dir();

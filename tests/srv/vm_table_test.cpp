@@ -52,9 +52,10 @@ class Tree : public LoopTest {
     }
     // False: there is none, or no place where it can keep its scratch layer.
     bool use_real_program() {
-        const std::string here = Installation::find().vm_program;
+        // Above all the program of the same build, which under a sanitizer is sanitized as well.
+        const fs::path tests = fs::read_symlink("/proc/self/exe").parent_path();
         for (const fs::path& path :
-             {fs::path(here), fs::path(here).parent_path().parent_path() / "ennead-vm",
+             {tests.parent_path() / "ennead-vm", fs::path(Installation::find().vm_program),
               fs::path(ENNEAD_TEST_DATA).parent_path() / "build/ennead-vm"}) {
             if (access(path.c_str(), X_OK) == 0) {
                 services->installation.vm_program = path;
@@ -488,6 +489,36 @@ TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
         EXPECT_TRUE(wait.ends_with(" 'the guest switched itself off'\n")) << wait;
     }
     EXPECT_EQ(cat("status").find("1 1 stopped poweroff 32M "), 0u) << cat("status");
+}
+
+TEST_F(RealVm, a_refusal_of_anything_is_told_in_words) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(echo(std::string("eax \0 '\n", 8), "1/regs"), EINVAL);
+    EXPECT_NE(cat("1/error").find(" EINVAL regs 'a NUL byte is not text'\n    eax ? '\n"),
+              std::string::npos)
+        << cat("1/error");
+}
+
+TEST_F(RealVm, a_process_that_hangs_keeps_nobody_from_killing_it) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const pid_t child = process();
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::kill(child, SIGSTOP), 0);
+    EXPECT_EQ(echo("pause", "1/ctl"), ETIMEDOUT);
+    EXPECT_NE(cat("1/error").find("does not answer"), std::string::npos);
+    EXPECT_EQ(cat("1/status").find("running "), 0u);
+    EXPECT_EQ(echo("kill", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "dead kill SIGKILL"));
+}
+
+TEST_F(RealVm, panic_leaves_everything_to_look_at) {
+    set_kernel(code::kPanic);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_TRUE(reaches("1", "stopped panic 0"));
+    EXPECT_NE(wait_text("1").find("kernel panicked"), std::string::npos);
+    EXPECT_EQ(cat("1/regs").find("eax "), 0u);
+    EXPECT_NE(cat("1/mem").find(std::string(code::kPanic.begin(), code::kPanic.end())),
+              std::string::npos);
 }
 
 TEST_F(RealVm, triple_fault_and_reset_loop_have_their_reasons) {

@@ -51,6 +51,67 @@ TEST(StreamFile, waiting_read_gets_what_comes) {
     EXPECT_EQ(second->text(), "cd");
 }
 
+// --- asides
+
+const auto kTakesAll = [](RequestPtr, std::span<const std::byte> data,
+                          CheckedReply<std::size_t> reply) { reply(data.size()); };
+
+TEST(StreamFile, an_aside_reaches_in_its_place_who_can_answer) {
+    const auto stream = StreamFile::make({.mode = 0644, .write = kTakesAll});
+    stream->append("before ");
+    stream->append_aside("too early ");
+    const auto reader = open(stream, O_RDONLY).handle;
+    const auto both = open(stream, O_RDWR).handle;
+    stream->append("one ");
+    stream->append_aside("who? ");
+    stream->append_aside("where? ");
+    stream->append("two");
+    EXPECT_EQ(read_now(reader), "before one two");
+    EXPECT_EQ(read_now(both), "before one ");
+    EXPECT_EQ(read_now(both, 2), "wh");
+    EXPECT_EQ(read_now(both), "o? ");
+    EXPECT_EQ(read_now(both), "where? ");
+    EXPECT_EQ(read_now(both), "two");
+    EXPECT_EQ(read_now(both), kAgain);
+    EXPECT_EQ(read_now(open(stream, O_RDWR).handle), "before one two");
+}
+
+TEST(StreamFile, an_aside_ends_a_waiting_read_and_a_poll) {
+    const auto stream = StreamFile::make({.mode = 0644, .write = kTakesAll});
+    const auto reader = open(stream, O_RDONLY).handle;
+    const auto both = open(stream, O_RDWR).handle;
+    const auto waiting = start_read(reader);
+    const auto asked = start_read(both);
+    stream->append_aside("who?");
+    EXPECT_EQ(asked->text(), "who?");
+    EXPECT_FALSE(waiting->answered());
+    EXPECT_EQ(both->poll({}) & POLLIN, 0u);
+    stream->append_aside("where?");
+    EXPECT_EQ(both->poll({}) & POLLIN, static_cast<unsigned>(POLLIN));
+    EXPECT_EQ(reader->poll({}) & POLLIN, 0u);
+    stream->set_eof();
+    EXPECT_EQ(read_now(both), "where?");
+    EXPECT_EQ(read_now(both), "");
+    EXPECT_EQ(waiting->text(), "");
+}
+
+TEST(StreamFile, asides_that_nobody_reads_do_not_pile_up) {
+    const auto stream = StreamFile::make({.mode = 0644, .capacity = 4, .write = kTakesAll});
+    const auto both = open(stream, O_RDWR).handle;
+    for (std::size_t i = 0; i < StreamFile::kMaxAsides + 10; ++i) {
+        stream->append_aside(std::to_string(i) + ' ');
+    }
+    stream->append("end of it");
+    EXPECT_EQ(read_now(both), "10 ");
+    std::string rest;
+    for (std::string piece; (piece = read_now(both)) != kAgain;) {
+        rest += piece;
+    }
+    EXPECT_TRUE(rest.ends_with("73 f it")) << rest;
+}
+
+// --- many readers
+
 TEST(StreamFile, ten_readers_all_get_everything) {
     const auto stream = StreamFile::make({.capacity = 1000, .history = 1000});
     stream->append("begin ");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a guest cannot find out by itself: the PCI root with its windows and interrupts, and how to power off.
+// What a guest cannot find out by itself: the PCI root with its windows and interrupts, how to power off, and how
+// to tell of a panic.
 //
 // Everything here is interpreted by the guest while it boots, so there is nothing beyond what it needs. No
 // device is named that would make it probe for something that is not there; the serial ports and the clock it
@@ -33,6 +34,17 @@ DefinitionBlock ("dsdt.aml", "DSDT", 1, "ENNEAD", "ENNEADPC", 0x00000001)
                 DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
                     0x00000000, 0xC0000000, 0xFEBFFFFF, 0x00000000, 0x3EC00000)
             })
+
+            // pvpanic. _STA: present, enabled, functioning, not shown to a user.
+            Device (PEVT)
+            {
+                Name (_HID, "QEMU0001")
+                Name (_STA, 0x0B)
+                Name (_CRS, ResourceTemplate ()
+                {
+                    IO (Decode16, 0x0505, 0x0505, 0x01, 0x01)
+                })
+            }
 
             // PIRQA and B are wired to interrupt 10, PIRQC and D to 11, and the wires rotate by one from slot
             // to slot. All functions use INTA, so the other pins are not listed.

@@ -49,16 +49,9 @@ Result<> Machine::build() {
         .com_transmit = [this](unsigned port, u8 byte) { com_transmit(port, byte); },
         .console_transmit = [this](std::span<const u8> bytes) { console_transmit(bytes); },
         .wall_clock = hooks_.wall_clock,
-        .power_off =
-            [this] {
-                request_ = MachineRequest::power_off;
-                request_exit();
-            },
-        .reset =
-            [this] {
-                request_ = MachineRequest::reset;
-                request_exit();
-            },
+        .power_off = [this] { request(MachineRequest::power_off); },
+        .panicked = [this] { request(MachineRequest::panic); },
+        .reset = [this] { request(MachineRequest::reset); },
     };
     auto pc = std::make_unique<Pc>(std::move(wiring));
     if (auto connected = pc->connect(); !connected) {
@@ -108,6 +101,11 @@ PhysicalMemory& Machine::memory() {
 }
 P9Channel& Machine::p9_channel() {
     return pc_->p9;
+}
+
+void Machine::request(MachineRequest what) {
+    request_ = what;
+    request_exit();
 }
 
 MachineRequest Machine::take_request() {

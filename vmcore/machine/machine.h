@@ -33,7 +33,8 @@ struct MachineConfig {
 // What the machine tells its surroundings; all called on the vCPU thread, so they must not block.
 struct MachineHooks {
     LogSink log;
-    // What the guest prints on its console: COM1 until the guest prints through the virtio console, then that.
+    // What the guest prints on its console: COM1 until the guest prints through the virtio console,
+    // then that.
     std::function<void(std::span<const u8>)> console_output;
     std::function<void(std::span<const u8>)> com1_output;
     std::function<void(std::span<const u8>)> com2_output;
@@ -47,8 +48,9 @@ struct MachineHooks {
     std::function<i64()> wall_clock;
 };
 
-// What the guest asked of the power supply.
-enum class MachineRequest { none, power_off, reset };
+// What the guest asked of the power supply; a panic asks for nothing, but the machine is not to go
+// on.
+enum class MachineRequest { none, power_off, reset, panic };
 
 // Machine state belongs to the vCPU thread; only request_exit() may be called by others.
 class Machine {
@@ -95,6 +97,7 @@ class Machine {
 
     Machine(MachineConfig config, MachineHooks hooks, std::unique_ptr<GuestRam> ram);
     Result<> build();
+    void request(MachineRequest what);
     void com_transmit(unsigned port, u8 byte);
     void console_transmit(std::span<const u8> bytes);
     std::size_t queue(Input& input, std::span<const u8> bytes);

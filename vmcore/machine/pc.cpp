@@ -67,6 +67,7 @@ Pc::Pc(PcWiring wiring)
       debug([this](std::string_view line) {
           wiring_.log.info("dev=debug_port text=%.*s", static_cast<int>(line.size()), line.data());
       }),
+      panic(wiring_.panicked, wiring_.log),
       fw_cfg(wiring_.ram, wiring_.log),
       acpi(timers, {.sci = irqs.line(9), .power_off = wiring_.power_off}, wiring_.log),
       pci({.pirq = [this](unsigned n, bool level) { isa_bridge.set_pirq(n, level); },
@@ -120,6 +121,7 @@ Result<> Pc::connect() {
         {ports, 0x03f8, 8, 1, com1,                     "com1"},        // IRQ 4
         {ports, 0x0402, 1, 1, debug,                    "debug"},
         {ports, 0x04d0, 2, 1, pic.elcr_ports(),         "elcr"},
+        {ports, PvPanic::kPort, 1, 1, panic,            "pvpanic"},
         {ports, 0x0510, 2, 2, fw_cfg.ports(),           "fw_cfg"},
         {ports, 0x0514, 8, 4, fw_cfg.dma_ports(),       "fw_cfg-dma"},
         {ports, 0x00b2, 2, 1, acpi.smi_ports(),         "apm"},

@@ -22,6 +22,7 @@
 #include "vmcore/devices/pic8259.h"
 #include "vmcore/devices/piix.h"
 #include "vmcore/devices/pit8254.h"
+#include "vmcore/devices/pvpanic.h"
 #include "vmcore/devices/rtc146818.h"
 #include "vmcore/devices/scratch_ports.h"
 #include "vmcore/devices/uart16550.h"
@@ -44,6 +45,7 @@ struct PcWiring {
     std::function<void(std::span<const u8>)> console_transmit;
     std::function<i64()> wall_clock;  // ns since 1970
     std::function<void()> power_off;
+    std::function<void()> panicked;
     std::function<void()> reset;
 };
 
@@ -81,6 +83,7 @@ class Pc final : private InterruptSource {
     I8042 keyboard;
     ScratchPorts scratch;
     DebugPort debug;
+    PvPanic panic;
     FwCfg fw_cfg;
     AcpiPm acpi;
     PciHost pci;

@@ -148,6 +148,9 @@ void Vcpu::run_guest() {
         case MachineRequest::power_off:
             switch_off(OffReason::poweroff);
             return;
+        case MachineRequest::panic:
+            switch_off(OffReason::panic);
+            return;
         case MachineRequest::reset:
             guest_reset();
             return;

@@ -19,7 +19,7 @@ namespace ennead::vmcore {
 enum class RunState { paused, running, off };
 
 // Why a machine went off by itself, or was switched off.
-enum class OffReason { poweroff, stop, reset_loop, triple_fault };
+enum class OffReason { poweroff, stop, reset_loop, triple_fault, panic };
 
 // Owns the machine. Everything that touches it runs on this class's thread: guest code, and the
 // commands that other threads post. The machine is paused at first.

@@ -27,6 +27,7 @@ class PcTest : public testing::Test {
             .console_transmit = [](std::span<const u8>) {},
             .wall_clock = [] { return i64{0}; },
             .power_off = [this] { ++power_offs; },
+            .panicked = [this] { ++panics; },
             .reset = [this] { ++resets; },
         });
         EXPECT_TRUE(pc->connect());
@@ -51,15 +52,15 @@ class PcTest : public testing::Test {
     ManualClock clock;
     std::string trouble;
     std::map<unsigned, std::string> sent;
-    int power_offs = 0, resets = 0;
+    int power_offs = 0, panics = 0, resets = 0;
     std::unique_ptr<Pc> pc;
 };
 
 TEST_F(PcTest, every_chip_is_at_the_ports_of_a_pc) {
-    const std::map<u64, u64> expected{{0x20, 2},  {0x40, 4},   {0x60, 1},  {0x61, 1},  {0x64, 1},
-                                      {0x70, 2},  {0x80, 16},  {0x92, 1},  {0xa0, 2},  {0xb2, 2},
-                                      {0x2f8, 8}, {0x3f8, 8},  {0x402, 1}, {0x4d0, 2}, {0x510, 2},
-                                      {0x514, 8}, {0x600, 64}, {0xcf8, 4}, {0xcfc, 4}};
+    const std::map<u64, u64> expected{{0x20, 2},  {0x40, 4},  {0x60, 1},   {0x61, 1},  {0x64, 1},
+                                      {0x70, 2},  {0x80, 16}, {0x92, 1},   {0xa0, 2},  {0xb2, 2},
+                                      {0x2f8, 8}, {0x3f8, 8}, {0x402, 1},  {0x4d0, 2}, {0x505, 1},
+                                      {0x510, 2}, {0x514, 8}, {0x600, 64}, {0xcf8, 4}, {0xcfc, 4}};
     for (const auto& [base, length] : expected) {
         const Bus::Range* found = range(pc->ports, base);
         ASSERT_NE(found, nullptr) << std::hex << base;
@@ -120,6 +121,7 @@ TEST_F(PcTest, three_ways_to_reset) {
     out(0x92, 0x01);
     EXPECT_EQ(resets, 3);
     EXPECT_EQ(power_offs, 0);
+    EXPECT_EQ(panics, 0);
 }
 
 TEST_F(PcTest, pci_bus_has_the_bridges_and_three_virtio_devices) {

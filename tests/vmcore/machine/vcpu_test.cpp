@@ -144,6 +144,15 @@ TEST_F(VcpuTest, triple_fault_stops_the_machine_with_its_state_left) {
     EXPECT_EQ(ask([](Vcpu& v) { return v.machine().cpu().state.eip; }), 0x100000u);
 }
 
+TEST_F(VcpuTest, panic_stops_the_machine_with_its_state_left) {
+    make(code::kPanic);
+    resume();
+    EXPECT_EQ(off_reason(), OffReason::panic);
+    // Behind the write to the port, or halted by then.
+    const auto eip = ask([](Vcpu& v) { return v.machine().cpu().state.eip; });
+    EXPECT_TRUE(eip >= 0x100008 && eip <= 0x10000b) << eip;
+}
+
 TEST_F(VcpuTest, tenth_reset_within_ten_seconds_is_a_loop) {
     auto guest = code::kCountBoots;  // up to its hlt, then a reset
     guest.resize(guest.size() - 3);

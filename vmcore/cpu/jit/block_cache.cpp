@@ -110,7 +110,8 @@ void BlockCache::mark_ranges(const Block& block, u64 page, CodeMap& marks) const
     const bool second = page == block.second_page;
     for (const Block::Range& range : block.depends) {
         if (range.second == second) {
-            marks.mark(PhysAddr{page * kPageSize + range.first}, u64{range.last} - range.first + 1u);
+            marks.mark(PhysAddr{page * kPageSize + range.first},
+                       u64{range.last} - range.first + 1u);
         }
     }
 }

@@ -43,14 +43,15 @@ class BlockCache final : private LinkNumbers {
     [[nodiscard]] const Thunks& thunks() const { return thunks_; }
 
     // The block for the linear `eip`, which lies at `address`; null if there is none yet.
-    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user) const;    // A page that code is in: its bytes, and what the fetch table holds for it.
+    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user)
+        const;  // A page that code is in: its bytes, and what the fetch table holds for it.
     struct CodePage {
         const u8* bytes = nullptr;
         u64 fetch_entry = 0;
         u64 number = 0;  // physical
     };
-    // Makes it. Null if the first instruction does not lie in the page as a whole, or is longer than an
-    // instruction can be. Not while emitted code is being run.
+    // Makes it. Null if the first instruction does not lie in the page as a whole, or is longer
+    // than an instruction can be. Not while emitted code is being run.
     Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, CodeMap& marks);
     // The same for one instruction that ends in the page `next`; null if it does not.
     Block* translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,

@@ -24,16 +24,16 @@ struct JitContext {
     u32 flags = 0;
     // Masked interrupts, taken out of CpuState::requests while emitted code runs; STI looks here.
     u32 held_requests = 0;
-    u64 site = 0;  // where an exit came from: the return address of the call that led to it
-    u32 link = 0;  // the number of the link to be made
+    u64 site = 0;        // where an exit came from: the return address of the call that led to it
+    u32 link = 0;        // the number of the link to be made
     u32 bit_number = 0;  // of BT and its kin, on the way to its use
     // Stands in for memory that cannot be reached directly.
     alignas(16) std::array<u8, 32> bounce{};
     // The guest's x87, MMX and SSE state while it is `parked`: newer than that in CpuState.
     alignas(16) fxsave::Image<fxsave::kSize> fpu;
     u32 host_mxcsr = mxcsr::kReset;
-    // The state is in the host's registers, and may be worked with there: 1 without SSE, 2 with it. Exceptions
-    // are all masked then, in the guest as on the host.
+    // The state is in the host's registers, and may be worked with there: 1 without SSE, 2 with it.
+    // Exceptions are all masked then, in the guest as on the host.
     u8 fpu_live = 0;
     u8 fpu_parked = 0;
     u32 fpu_was = 0;  // fpu_live, while a thunk has C++ do something in between

@@ -137,9 +137,7 @@ bool BlockEmitter::emit_generic() {
         }
         const unsigned high = high_byte_in_reg(insn());
         if (high == 0) {
-            operand_access(kind, [this](const Mem& at) {
-                emit_bytes(host_memory(at));
-            });
+            operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
         } else {
             // AH cannot be named beside the host's registers for addresses: AL takes its place for
             // a moment.
@@ -330,8 +328,8 @@ void BlockEmitter::emit_pushf() {
     push([this](const Mem& at) { a_.mov(at, r11d); });
 }
 
-// What changes more than the arithmetic flags, DF and IF, or lets an interrupt in that waits, goes to the
-// interpreter.
+// What changes more than the arithmetic flags, DF and IF, or lets an interrupt in that waits, goes
+// to the interpreter.
 void BlockEmitter::emit_popf() {
     // Nobody reads the flags of before; but a fault shows them where everything is to be exact.
     save_flags();

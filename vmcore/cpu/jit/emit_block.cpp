@@ -106,8 +106,8 @@ void BlockEmitter::emit_entries(FetchEntries fetch) {
     a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan_->count)));
 }
 
-// Goes to the dispatcher if code at `linear` no longer is fetched from where this block's came from. RCX is in R11
-// before, and itself again after.
+// Goes to the dispatcher if code at `linear` no longer is fetched from where this block's came
+// from. RCX is in R11 before, and itself again after.
 void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
     Label mapped = a_.newLabel();
     const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
@@ -123,8 +123,8 @@ void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
 
 void BlockEmitter::emit_step() {
     const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_divide() ||
-                         emit_bit_string() || emit_flag_ops() || emit_branch() || emit_x87() ||
-                         emit_simd();
+                         emit_bit_string() || emit_flag_ops() || emit_branch() || emit_string() ||
+                         emit_x87() || emit_simd();
     if (!emitted) {
         // STI and POPF may let an interrupt in.
         interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);

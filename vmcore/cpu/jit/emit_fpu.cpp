@@ -16,8 +16,8 @@ namespace {
 
 constexpr u8 kLevelX87 = 1, kLevelSse = 2;
 
-// The documented encodings without a memory operand (SDM vol 2D, appendix A.5); the others are left to the
-// interpreter, which knows which of them processors execute all the same.
+// The documented encodings without a memory operand (SDM vol 2D, appendix A.5); the others are left
+// to the interpreter, which knows which of them processors execute all the same.
 bool documented(const Insn& insn) {
     const unsigned m = insn.modrm;
     switch (insn.opcode) {
@@ -47,8 +47,8 @@ HostMemory host_memory(const Mem& at) {
 
 }  // namespace
 
-// Before the first such instruction: brings the guest's state into the host's registers. If that cannot be, the
-// interpreter does the instruction and the block is left.
+// Before the first such instruction: brings the guest's state into the host's registers. If that
+// cannot be, the interpreter does the instruction and the block is left.
 void BlockEmitter::need_fpu(u8 level) {
     if (fpu_level_ >= level) {
         return;

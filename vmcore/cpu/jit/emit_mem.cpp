@@ -192,7 +192,8 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
     });
 }
 
-// The access at `at` bytes from where the frame's register now points, if the frame's check covers it.
+// The access at `at` bytes from where the frame's register now points, if the frame's check covers
+// it.
 bool BlockEmitter::access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body) {
     const Frame& frame = plan_->frame;
     if (index_ >= frame_steps_ || (kind != AccessKind::read && !frame.written)) {
@@ -210,8 +211,8 @@ bool BlockEmitter::access_in_frame(i32 at, unsigned size, AccessKind kind, const
     return true;
 }
 
-// R9 = distance to host memory for the frame; if it is not all in one page that may be read (and written), the
-// block is done the other way, with a look-up for each access.
+// R9 = distance to host memory for the frame; if it is not all in one page that may be read (and
+// written), the block is done the other way, with a look-up for each access.
 void BlockEmitter::emit_frame_check() {
     const Frame& frame = plan_->frame;
     const bool keep_flags = plan_->steps[0].live_before != 0;

@@ -38,7 +38,9 @@ struct EmittedLink {
 // (save_flags()); what reads them, and every way out, puts them back (need_flags()).
 class BlockEmitter {
   public:
-    BlockEmitter(const Thunks& thunks, LinkNumbers& numbers);    // What the fetch table holds for the block's page, and for the one behind it if an instruction straddles.
+    BlockEmitter(const Thunks& thunks,
+                 LinkNumbers& numbers);  // What the fetch table holds for the block's page, and for
+                                         // the one behind it if an instruction straddles.
     struct FetchEntries {
         u64 page = 0, next = 0;
     };
@@ -105,6 +107,8 @@ class BlockEmitter {
     void emit_pushf();
     void emit_popf();
     bool emit_branch();
+    bool emit_string();
+    void emit_repeated(bool moves, Label special);
     // --- emit_fpu.cpp
     bool emit_x87();
     bool emit_simd();
@@ -150,7 +154,7 @@ class BlockEmitter {
     unsigned index_ = 0;  // of the step being emitted
     SavedFlags flags_;
     int producer_ = -1;  // the step that left all flags in the host's, if its operands still stand
-    u8 fpu_level_ = 0;  // what need_fpu() has seen to so far
+    u8 fpu_level_ = 0;   // what need_fpu() has seen to so far
     unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
     std::vector<EmittedLink> links_;

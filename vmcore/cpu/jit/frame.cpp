@@ -57,7 +57,8 @@ std::optional<i32> esp_movement(const Insn& insn) {
             return insn.dst == kEsp ? std::nullopt : std::optional(4);
         case Op::add:
         case Op::sub:
-            if (insn.width == 4 && insn.dst == kEsp && insn.src == kNoRegister && !insn.has_memory) {
+            if (insn.width == 4 && insn.dst == kEsp && insn.src == kNoRegister &&
+                !insn.has_memory) {
                 const auto by = static_cast<i32>(insn.imm);
                 if (by < -65536 || by > 65536) {
                     return std::nullopt;
@@ -81,7 +82,8 @@ bool changes_ebp(const Insn& insn) {
     if (insn.op == Op::cmp || insn.op == Op::test || insn.op == Op::push_r) {
         return false;
     }
-    return insn.dst == kEbp || insn.op == Op::leave || insn.op == Op::popa || insn.op == Op::enter ||
+    return insn.dst == kEbp || insn.op == Op::leave || insn.op == Op::popa ||
+           insn.op == Op::enter ||
            (insn.src == kEbp && (insn.op == Op::xchg || insn.op == Op::xadd));
 }
 
@@ -91,7 +93,8 @@ bool operand_in_frame(const Insn& insn, u8 base) {
            insn.segment != Seg::cs;
 }
 
-// Whether the operand in memory may be written. (Where this is wrong, the emitter looks the operand up.)
+// Whether the operand in memory may be written. (Where this is wrong, the emitter looks the operand
+// up.)
 bool writes_operand(const Insn& insn) {
     if (const X87Memory x87 = x87_memory(insn); x87.bytes != 0) {
         return x87.writes;
@@ -163,8 +166,8 @@ void find_frame(BlockPlan& plan) {
             }
             if (esp_known && operand_in_frame(insn, kEsp)) {
                 const auto at = static_cast<i32>(insn.disp) + esp;
-                esp_known = by_esp.take({at, at + static_cast<i32>(memory_operand_bytes(insn)),
-                                         writes_operand(insn)});
+                esp_known = by_esp.take(
+                    {at, at + static_cast<i32>(memory_operand_bytes(insn)), writes_operand(insn)});
             }
             by_esp.frame.steps = esp_known ? n + 1 : n;
         }

@@ -24,8 +24,8 @@ struct Reached {
 // Writes what the last reach_memory() gave a stand-in for. 1: code or more has changed, leave.
 [[nodiscard]] u32 commit_memory(void* engine) noexcept;
 
-// Prepares JitContext::fpu for the host's registers. What fpu_live is to be; 0: the guest may not use them now, or
-// wants to hear of exceptions.
+// Prepares JitContext::fpu for the host's registers. What fpu_live is to be; 0: the guest may not
+// use them now, or wants to hear of exceptions.
 [[nodiscard]] u32 load_fpu(void* engine) noexcept;
 
 // 0: go on in the block. Else the Exit, with the state complete.

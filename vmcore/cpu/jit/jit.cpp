@@ -359,8 +359,8 @@ Block* Jit::find_block() {
     if ((eip & kPageMask) <= kPageSize - kMaxInsnLength) {
         return nullptr;
     }
-    // Perhaps it goes on in the next page. What lies there matters only if it does, so a fault there is for the
-    // interpreter to find.
+    // Perhaps it goes on in the next page. What lies there matters only if it does, so a fault
+    // there is for the interpreter to find.
     const auto next = code_page((eip & ~kPageMask) + kPageSize);
     if (!next) {
         return nullptr;
@@ -456,7 +456,8 @@ u32 Jit::commit() noexcept {
     return code_changed_ ? 1 : 0;
 }
 
-// With an exception unmasked, or waiting, every instruction has to be looked at: that is the interpreter's work.
+// With an exception unmasked, or waiting, every instruction has to be looked at: that is the
+// interpreter's work.
 u32 Jit::load_fpu() noexcept {
     if ((state_.cr0 & (cr0::kEm | cr0::kTs)) != 0) {
         return 0;
@@ -497,6 +498,7 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     cpu_.next_eip = next;
     if (what.uses_fpu) {
         sync_fpu();
+        context_.fpu_was = 0;  // what is in CpuState by then counts
     }
     if (!what.handler(cpu_, what.insn)) {
         state_.instructions = count - what.left;

@@ -15,8 +15,8 @@
 namespace ennead::vmcore {
 
 struct JitCounters {
-    u64 entries = 0;           // times emitted code was entered
-    u64 misses = 0;            // jumps to where no known block was
+    u64 entries = 0;  // times emitted code was entered
+    u64 misses = 0;   // jumps to where no known block was
     // Instructions inside blocks that the interpreter did, by operation.
     std::array<u64, static_cast<std::size_t>(Op::count)> interpreted{};
     u64 interpreted_runs = 0;  // times all was left to the interpreter
@@ -51,14 +51,15 @@ class Jit final : public Engine, private CodeWatcher {
     [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
     [[nodiscard]] jit::Block* find_block();
     [[nodiscard]] jit::Block* find_plain(jit::Block& block);
-    // The page that code at the linear address is fetched from; nothing if that is no plain memory, or faults.
+    // The page that code at the linear address is fetched from; nothing if that is no plain memory,
+    // or faults.
     [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
     void locate_site();
     void deliver(u64& end, ExitReasons& reasons);
     [[nodiscard]] bool set_stop(u64 end);
 
     void reset_return_stacks();
-    void sync_fpu();     // what is parked in the context goes to CpuState
+    void sync_fpu();    // what is parked in the context goes to CpuState
     void take_flags();  // from the context to EFLAGS
     void give_flags();
     [[nodiscard]] const u8*& jump_slot(bool user, u32 eip);
@@ -91,7 +92,7 @@ class Jit final : public Engine, private CodeWatcher {
     JitCounters counters_;
 
     u32 accessed_ = 0, accessed_size_ = 0;  // the access that the bounce buffer stands in for
-    u64 stop_ = 0;               // what was stored as stop_at
+    u64 stop_ = 0;                          // what was stored as stop_at
     bool code_changed_ = false;             // since emitted code was entered
 };
 

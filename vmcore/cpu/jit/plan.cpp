@@ -105,14 +105,10 @@ X87Memory x87_memory(const Insn& insn) {
     // By escape byte and ModRM's /reg (SDM vol 2D, appendix A.5).
     constexpr u8 kW = 0x80;
     constexpr u8 kForms[8][8] = {
-        {4, 4, 4, 4, 4, 4, 4, 4},
-        {4, 0, 4 | kW, 4 | kW, 0, 2, 0, 2 | kW},
-        {4, 4, 4, 4, 4, 4, 4, 4},
-        {4, 4 | kW, 4 | kW, 4 | kW, 0, 10, 0, 10 | kW},
-        {8, 8, 8, 8, 8, 8, 8, 8},
-        {8, 8 | kW, 8 | kW, 8 | kW, 0, 0, 0, 2 | kW},
-        {2, 2, 2, 2, 2, 2, 2, 2},
-        {2, 2 | kW, 2 | kW, 2 | kW, 10, 8, 10 | kW, 8 | kW},
+        {4, 4, 4, 4, 4, 4, 4, 4}, {4, 0, 4 | kW, 4 | kW, 0, 2, 0, 2 | kW},
+        {4, 4, 4, 4, 4, 4, 4, 4}, {4, 4 | kW, 4 | kW, 4 | kW, 0, 10, 0, 10 | kW},
+        {8, 8, 8, 8, 8, 8, 8, 8}, {8, 8 | kW, 8 | kW, 8 | kW, 0, 0, 0, 2 | kW},
+        {2, 2, 2, 2, 2, 2, 2, 2}, {2, 2 | kW, 2 | kW, 2 | kW, 10, 8, 10 | kW, 8 | kW},
     };
     const u8 form = kForms[insn.opcode & 7][insn.reg()];
     return {static_cast<u8>(form & ~kW), (form & kW) != 0};
@@ -164,7 +160,8 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPl
     std::copy_n(page + offset, here, bytes.begin());
     std::copy_n(next, bytes.size() - here, bytes.begin() + here);
     BlockPlan::Step& step = plan.steps[0];
-    if (decode(bytes, CodeSize::bits32, step.insn) != DecodeStatus::ok || step.insn.length <= here) {
+    if (decode(bytes, CodeSize::bits32, step.insn) != DecodeStatus::ok ||
+        step.insn.length <= here) {
         return;
     }
     step.eip = eip;

@@ -11,7 +11,8 @@
 
 namespace ennead::vmcore::jit {
 
-// Accesses at fixed distances from what a register holds as the block begins: one look at the tables serves all.
+// Accesses at fixed distances from what a register holds as the block begins: one look at the
+// tables serves all.
 struct Frame {
     u8 base = kNoRegister;  // ESP or EBP; kNoRegister: no frame
     unsigned steps = 0;     // it serves the accesses of the first so many steps
@@ -25,13 +26,14 @@ struct BlockPlan {
     struct Step {
         Insn insn;
         u32 eip = 0;
-        i32 esp = 0;  // how far ESP has moved since the start of the block; of use inside `frame` only
+        i32 esp =
+            0;  // how far ESP has moved since the start of the block; of use inside `frame` only
         u32 live_before = 0;  // flags that some later instruction may read, as this one begins
     };
 
     u32 eip = 0;
     bool user = false;
-    unsigned count = 0;  // 0: not even the first instruction lies in the page as a whole
+    unsigned count = 0;      // 0: not even the first instruction lies in the page as a whole
     bool straddles = false;  // one instruction, which ends in the next page
     std::array<Step, kMaxBlockInsns> steps;
     Frame frame;
@@ -44,7 +46,8 @@ struct BlockPlan {
     [[nodiscard]] bool same_page(u32 other) const { return (eip ^ other) < kPageSize; }
 };
 
-// The one instruction at `eip`, the last bytes of `page` and the first of `next`, the page behind it.
+// The one instruction at `eip`, the last bytes of `page` and the first of `next`, the page behind
+// it.
 void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan);
 
 // Looks for a frame worth its check, and notes it in the plan.
@@ -57,7 +60,8 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan&
 // Whether it works on x87, MMX or SSE state.
 [[nodiscard]] bool uses_fpu(const Insn& insn);
 
-// How an x87 instruction uses memory; no bytes: not at all, or in a way of its own (environments, state).
+// How an x87 instruction uses memory; no bytes: not at all, or in a way of its own (environments,
+// state).
 struct X87Memory {
     u8 bytes = 0;
     bool writes = false;

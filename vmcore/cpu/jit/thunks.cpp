@@ -289,13 +289,14 @@ class ThunkEmitter {
         save_flags();
         store_count();
         a_.mov(ENNEAD_CONTEXT(r9), r9);
-        park_fpu();
+        remember_fpu();
         a_.mov(rsi, r13);
         call(interpret);
         a_.cmp(eax, Imm(static_cast<i32>(kGoOn)));
         a_.jne(leave);
         load_count();
         a_.mov(r9, ENNEAD_CONTEXT(r9));
+        recall_fpu();
         restore_flags();
         load_gprs(kKeptGprs);
         load_gprs(kVolatileGprs);

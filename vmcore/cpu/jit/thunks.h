@@ -49,8 +49,8 @@ struct Thunks {
     const u8* commit_plain = nullptr;
     const u8* commit_guarded = nullptr;
 
-    // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13: JitContext::fpu_live
-    // by now; 0: it cannot be there. All but R13 and the flags stay.
+    // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13:
+    // JitContext::fpu_live by now; 0: it cannot be there. All but R13 and the flags stay.
     const u8* load_fpu = nullptr;
 
     // Carries out the Interpreted at R13. Keeps nothing but what the instruction does not change.

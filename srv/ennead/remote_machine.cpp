@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+// Spawns the process, opens its live files as they come up, and turns its streams into calls.
+#include "srv/ennead/remote_machine.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "srv/ennead/deadline.h"
+#include "synthfs/result.h"
+
+namespace ennead::srv {
+
+using synthfs::Checked;
+using synthfs::CheckedReply;
+using synthfs::Command;
+using synthfs::Fault;
+using synthfs::HandlePtr;
+using synthfs::make_fault;
+using synthfs::NodePtr;
+using synthfs::RequestPtr;
+using synthfs::Result;
+
+namespace {
+
+// A write to ctl keeps other writers of the file out, so it must not wait for a process that
+// hangs: after this long it fails, and `kill` has its turn. A process that lives answers within
+// milliseconds; to build a machine it has to read a kernel.
+constexpr std::chrono::seconds kControlPatience{5}, kBuildPatience{30};
+
+Fault no_answer() {
+    return make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it");
+}
+
+// `error errno file column 'command' 'text'`, as LiveDir tells it.
+synthfs::ErrorRecord error_record(const Command& event) {
+    synthfs::ErrorRecord record;
+    if (const auto number = synthfs::parse_number(event.arg(0))) {
+        record.errnum = static_cast<int>(number.value());
+    }
+    record.file = event.arg(1).text;
+    if (const auto column = synthfs::parse_number(event.arg(2))) {
+        record.column = column.value();
+    }
+    record.command = event.arg(3).text;
+    record.text = event.arg(4).text;
+    return record;
+}
+
+// The value of `key value` among the lines of a text.
+std::optional<std::uint64_t> number_of(std::string_view text, std::string_view key) {
+    const auto lines = synthfs::parse_commands(text);
+    for (const Command& line : lines ? lines.value() : std::vector<Command>{}) {
+        if (line.verb() == key && line.arg_count() == 1) {
+            if (const auto number = synthfs::parse_number(line.arg(0))) {
+                return number.value();
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+template <class Method>
+auto RemoteMachine::callback(Method method) {
+    return [weak = weak_from_this(), method](auto&&... args) {
+        if (const auto self = weak.lock(); self && !self->closed_) {
+            (*self.*method)(std::forward<decltype(args)>(args)...);
+        }
+    };
+}
+
+// --- start
+// -------------------------------------------------------------------------------------------------------
+
+Checked<std::shared_ptr<RemoteMachine>> RemoteMachine::spawn(boost::asio::io_context& io,
+                                                             const std::string& program,
+                                                             StartMessage message, Grants grants,
+                                                             Hooks hooks) {
+    auto machine = std::shared_ptr<RemoteMachine>(new RemoteMachine(io, std::move(hooks)));
+    Fd socket;
+    auto process = VmProcess::spawn(io, program, std::move(message), std::move(grants),
+                                    machine->callback(&RemoteMachine::process_ended), socket);
+    if (!process) {
+        return process.error();
+    }
+    machine->process_ = std::move(process.value());
+    machine->connect(std::move(socket));
+    return machine;
+}
+
+void RemoteMachine::connect(Fd socket) {
+    ready_ = answer_within<Checked<>>(io_, kBuildPatience, no_answer(),
+                                      callback(&RemoteMachine::tell_ready));
+    link_ = std::make_unique<VmLink>(
+        io_, std::move(socket),
+        VmLink::Hooks{.ready = callback(&RemoteMachine::built),
+                      // A process that closes its end is about to be reaped.
+                      .lost = callback(&RemoteMachine::kill)});
+}
+
+void RemoteMachine::tell_ready(Checked<> outcome) {
+    hooks_.ready(std::move(outcome));
+}
+
+void RemoteMachine::built(Checked<NodePtr> tree) {
+    if (!tree) {
+        ready_(tree.error());
+        return;
+    }
+    tree_ = std::move(tree.value());
+    open_file(tree_, "cons", O_RDWR, callback(&RemoteMachine::console_opened));
+}
+
+void RemoteMachine::console_opened(Result<HandlePtr> handle) {
+    if (!handle) {
+        ready_(synthfs::fault_of(handle.error()));
+        return;
+    }
+    console_handle_ = handle.value();
+    open_file(tree_, "events", O_RDONLY, callback(&RemoteMachine::events_opened));
+}
+
+void RemoteMachine::events_opened(Result<HandlePtr> handle) {
+    if (!handle) {
+        ready_(synthfs::fault_of(handle.error()));
+        return;
+    }
+    console_open_ = true;
+    console_pump_ =
+        StreamPump::start(console_handle_, hooks_.console, callback(&RemoteMachine::console_ended));
+    event_pump_ = StreamPump::start(handle.value(), callback(&RemoteMachine::event_bytes), [] {});
+    ready_(synthfs::success());
+}
+
+// --- while it runs
+// -----------------------------------------------------------------------------------------------
+
+void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
+    const auto reply =
+        answer_within<Checked<>>(io_, kControlPatience, no_answer(), std::move(answer));
+    open_file(tree_, "ctl", O_WRONLY, [line, reply](Result<HandlePtr> opened) {
+        if (!opened) {
+            reply(synthfs::fault_of(opened.error()));
+            return;
+        }
+        // The text and the handle live until the answer.
+        auto text = std::make_shared<std::string>(line + '\n');
+        HandlePtr handle = opened.value();
+        handle->write(std::make_shared<synthfs::Request>(), 0, std::as_bytes(std::span(*text)),
+                      [reply, text, handle](Result<std::size_t> written) {
+                          if (written) {
+                              reply(synthfs::success());
+                          } else {
+                              reply(synthfs::fault_of(written.error()));
+                          }
+                      });
+    });
+}
+
+void RemoteMachine::write_console(RequestPtr request, std::span<const std::byte> data,
+                                  CheckedReply<std::size_t> reply) {
+    if (!console_handle_) {
+        reply(make_fault(EBUSY, "the VM is starting"));
+        return;
+    }
+    if (off_) {
+        reply(make_fault(EPIPE, "the VM is off"));
+        return;
+    }
+    console_handle_->write(std::move(request), 0, data,
+                           [reply = std::move(reply)](Result<std::size_t> written) {
+                               if (written) {
+                                   reply(written.value());
+                               } else {
+                                   reply(synthfs::fault_of(written.error()));
+                               }
+                           });
+}
+
+void RemoteMachine::count_instructions(std::function<void(std::optional<std::uint64_t>)> reply) {
+    open_file(tree_, "stats", O_RDONLY, [reply = std::move(reply)](Result<HandlePtr> opened) {
+        if (!opened) {
+            reply(std::nullopt);
+            return;
+        }
+        auto buffer = std::make_shared<std::array<char, 4096>>();
+        const HandlePtr handle = opened.value();
+        handle->read(
+            std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
+            [reply, buffer, handle](Result<std::size_t> count) {
+                reply(number_of({buffer->data(), count ? count.value() : 0}, "instructions"));
+            });
+    });
+}
+
+void RemoteMachine::event_bytes(std::string_view bytes) {
+    event_line_ += bytes;
+    std::size_t end = 0;
+    while (!closed_ && (end = event_line_.find('\n')) != std::string::npos) {
+        const std::string line = event_line_.substr(0, end);
+        event_line_.erase(0, end + 1);
+        event(line);
+    }
+}
+
+void RemoteMachine::event(const std::string& line) {
+    const auto words = synthfs::parse_commands(line);
+    if (!words || words.value().empty()) {
+        hooks_.log("bad event: " + line);
+        return;
+    }
+    const Command& event = words.value().front();
+    if (event.verb() == "running") {
+        hooks_.running();
+    } else if (event.verb() == "paused") {
+        hooks_.paused();
+    } else if (event.verb() == "off" && event.arg_count() == 3) {
+        off_ = Off{.reason = event.arg(0).text};
+        if (const auto cpu = synthfs::parse_number(event.arg(1))) {
+            off_->cpu_ns = cpu.value();
+        }
+        if (const auto count = synthfs::parse_number(event.arg(2))) {
+            off_->instructions = count.value();
+        }
+        tell_off();
+    } else if (event.verb() == "error" && event.arg_count() == 5) {
+        hooks_.error(error_record(event));
+    }
+}
+
+// --- the end
+// -----------------------------------------------------------------------------------------------------
+
+void RemoteMachine::console_ended() {
+    console_open_ = false;
+    tell_off();
+}
+
+void RemoteMachine::tell_off() {
+    if (off_ && !console_open_) {
+        hooks_.off(*off_);
+    }
+}
+
+void RemoteMachine::process_ended(Ending ending) {
+    hooks_.ended(ending, console_open_ ? off_ : std::nullopt);
+}
+
+void RemoteMachine::close() {
+    closed_ = true;
+    if (console_pump_) {
+        console_pump_->stop();
+    }
+    if (event_pump_) {
+        event_pump_->stop();
+    }
+    console_handle_ = nullptr;
+    tree_ = nullptr;
+    link_ = nullptr;
+    process_ = nullptr;
+}
+
+}  // namespace ennead::srv
