@@ -60,10 +60,21 @@ void for_each_word(const CpuState& s, Visit visit) {
     }
     visit("x87 control", 0, u64{s.x87.control});
     visit("x87 status", 0, u64{s.x87.status});
-    visit("x87 tag", 0, u64{s.x87.tag});
+    // Whether a register is valid, zero or special is computed where it is stored; what is kept is
+    // whether it is empty.
+    u64 full = 0;
+    for (unsigned n = 0; n < 8; ++n) {
+        full |= u64{(s.x87.tag >> (2 * n) & 3) != 3} << n;
+    }
+    visit("x87 registers in use", 0, full);
     visit("x87 opcode", 0, u64{s.x87.opcode});
     visit("x87 instruction", 0, u64{s.x87.instruction_selector} << 32 | s.x87.instruction_offset);
     visit("x87 operand", 0, u64{s.x87.operand_selector} << 32 | s.x87.operand_offset);
+    for (unsigned n = 0; n < 8; ++n) {
+        visit("xmm, low", n, s.xmm[n].lane<u64>(0));
+        visit("xmm, high", n, s.xmm[n].lane<u64>(1));
+    }
+    visit("mxcsr", 0, u64{s.mxcsr});
     visit("instructions", 0, s.instructions);
 }
 
@@ -109,7 +120,7 @@ std::vector<NamedWord> words_of(const CpuState& state) {
 }
 
 bool same(Lane& a, Lane& b, const Scope& scope) {
-    u64 values[160];
+    u64 values[200];
     unsigned count = 0;
     const auto masked = [&](const char* name, u64 value) {
         return name[0] == 'e' && std::strcmp(name, "eflags") == 0 ? value & scope.flags : value;

@@ -22,14 +22,10 @@ bool in_handler(const CpuState& state) {
 
 }  // namespace
 
-Duel::Duel() {
-    renew();
-}
-
 void Duel::renew() {
-    interpreter_ = std::make_unique<Lane>(LaneKind::interpreter);
-    exact_ = std::make_unique<Lane>(LaneKind::exact_jit);
-    loose_ = std::make_unique<Lane>(LaneKind::jit);
+    interpreter_.reset();
+    exact_.reset();
+    loose_.reset();
 }
 
 // Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in what
@@ -37,7 +33,7 @@ void Duel::renew() {
 Verdict Duel::run(const Case& c, bool tell) {
     const Layout layout = lay_out(c);
     const std::vector<u8> ram = build_ram(c, layout);
-    Lane& a = *interpreter_;
+    Lane& a = interpreter();
     Lane& b = jit(c.exact);
     a.load(c, layout, ram);
     b.load(c, layout, ram);

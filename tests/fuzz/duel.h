@@ -20,15 +20,23 @@ struct Verdict {
 // The interpreter and the JIT, kept from case to case, for a JIT with a past has more to get wrong.
 class Duel {
   public:
-    Duel();
     [[nodiscard]] Verdict run(const Case& c, bool tell = false);
     // Forgets the past.
     void renew();
 
-    [[nodiscard]] Lane& interpreter() { return *interpreter_; }
-    [[nodiscard]] Lane& jit(bool exact) { return exact ? *exact_ : *loose_; }
+    [[nodiscard]] Lane& interpreter() { return made(interpreter_, LaneKind::interpreter); }
+    [[nodiscard]] Lane& jit(bool exact) {
+        return exact ? made(exact_, LaneKind::exact_jit) : made(loose_, LaneKind::jit);
+    }
 
   private:
+    static Lane& made(std::unique_ptr<Lane>& lane, LaneKind kind) {
+        if (lane == nullptr) {
+            lane = std::make_unique<Lane>(kind);
+        }
+        return *lane;
+    }
+
     std::unique_ptr<Lane> interpreter_, exact_, loose_;
 };
 

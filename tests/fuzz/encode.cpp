@@ -11,6 +11,9 @@ namespace {
 
 // How often a row comes, against 8 for most.
 unsigned weight(const OpcodeRow& row, Pick pick) {
+    if (row.simd.present) {
+        return pick == Pick::any ? 1 : pick == Pick::simd ? 8 : 0;
+    }
     switch (row.op) {
         case Op::mov:
         case Op::movzx:
@@ -138,13 +141,17 @@ struct WeightedRows {
     std::vector<u16> rows;  // each as often as it weighs
 
     explicit WeightedRows(Pick pick) {
-        std::vector<bool> seen(1024);
+        std::vector<bool> seen(4096);
         for (const OpcodeTable& table : kOpcodeTables) {
             for (const OpcodeTable::Cell& cell : table.cells) {
-                for (const u16 row : cell.rows) {
-                    if (row != kUndefinedRow && !seen[row]) {
-                        seen[row] = true;
-                        rows.insert(rows.end(), weight(opcode_row(row), pick), row);
+                for (const auto& by_prefix : cell.rows) {
+                    for (const auto& by_reg : by_prefix) {
+                        for (const u16 row : by_reg) {
+                            if (row != kUndefinedRow && !seen[row]) {
+                                seen[row] = true;
+                                rows.insert(rows.end(), weight(opcode_row(row), pick), row);
+                            }
+                        }
                     }
                 }
             }
@@ -154,7 +161,7 @@ struct WeightedRows {
 
 const WeightedRows& rows_for(Pick pick) {
     static const WeightedRows kAny(Pick::any), kQuiet(Pick::quiet), kProducer(Pick::producer),
-        kX87(Pick::x87);
+        kX87(Pick::x87), kSimd(Pick::simd);
     switch (pick) {
         case Pick::quiet:
             return kQuiet;
@@ -162,6 +169,8 @@ const WeightedRows& rows_for(Pick pick) {
             return kProducer;
         case Pick::x87:
             return kX87;
+        case Pick::simd:
+            return kSimd;
         default:
             return kAny;
     }
@@ -297,7 +306,7 @@ void Encoder::put_modrm(const OpcodeRow& row, std::vector<u8>& out) {
     const bool only_registers = row.has(OpcodeRow::kRegistersOnly);
     const bool only_memory = row.has(OpcodeRow::kMemoryOnly);
     const bool control = row.op == Op::jmp_rm || row.op == Op::call_rm;
-    if (only_registers ||
+    if (only_registers || row.has(OpcodeRow::kRegisterForm) ||
         (!only_memory && !control && random_.chance(45)) ||
         (only_memory && random_.chance(1))) {
         out.push_back(static_cast<u8>(0xc0 | reg << 3 | random_.below(8)));
@@ -337,7 +346,8 @@ void Encoder::put_immediate(const OpcodeRow& row, unsigned operand_size, std::ve
 
 std::vector<u8> Encoder::encode(const OpcodeRow& row) {
     std::vector<u8> out;
-    const bool other_operands = random_.chance(12), other_addresses = random_.chance(3);
+    const bool other_operands = !row.simd.present && random_.chance(12),
+               other_addresses = random_.chance(3);
     short_operands_ = other_operands != case_.code16;
     short_addresses_ = other_addresses != case_.code16;
     if (other_operands) {
@@ -352,7 +362,9 @@ std::vector<u8> Encoder::encode(const OpcodeRow& row) {
     const bool string = row.op == Op::movs || row.op == Op::stos || row.op == Op::lods ||
                         row.op == Op::cmps || row.op == Op::scas || row.op == Op::ins ||
                         row.op == Op::outs;
-    if (random_.chance(string ? 30 : 1)) {
+    if (row.simd.present && row.simd.prefix != 0) {
+        out.push_back(row.simd.prefix);
+    } else if (random_.chance(string ? 30 : 1)) {
         out.push_back(random_.pick<u8>({0xf2, 0xf3}));
     }
     if (random_.chance(row.has(OpcodeRow::kLockable) ? 10 : 0) || random_.below(500) == 0) {

@@ -17,6 +17,7 @@ enum class Pick {
     quiet,      // moves that leave the flags alone and touch memory
     producer,   // arithmetic on registers that sets flags
     x87,
+    simd,
 };
 
 class Encoder {

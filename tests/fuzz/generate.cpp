@@ -131,7 +131,8 @@ class Generator {
             {3, &Generator::interrupt},    {3, &Generator::flags},
             {2, &Generator::iret},         {4, &Generator::segment},
             {3, &Generator::mend},         {3, &Generator::system},
-            {5, &Generator::x87},          {4, &Generator::stack},
+            {4, &Generator::x87},          {4, &Generator::stack},
+            {4, &Generator::simd},
             {1, &Generator::far},          {1, &Generator::debug},
             {3, &Generator::bits},         {3, &Generator::straddle},
         };
@@ -161,6 +162,13 @@ class Generator {
         }
         for (u32 n = random_.between(1, 4); n != 0; --n) {
             instruction(unit, Pick::x87);
+        }
+        return unit;
+    }
+    Unit simd() {
+        Unit unit;
+        for (u32 n = random_.between(1, 5); n != 0; --n) {
+            instruction(unit, random_.chance(85) ? Pick::simd : Pick::x87);
         }
         return unit;
     }
@@ -682,7 +690,8 @@ class Generator {
         case_.iopl = random_.chance(30) ? 3 : 0;
         case_.paging = random_.pick({PagingKind::off, PagingKind::small, PagingKind::small,
                                      PagingKind::large, PagingKind::pae});
-        case_.cr4 = (random_.chance(30) ? cr4::kPge : 0) | (random_.chance(10) ? cr4::kTsd : 0);
+        case_.cr4 = (random_.chance(30) ? cr4::kPge : 0) | (random_.chance(10) ? cr4::kTsd : 0) |
+                    (random_.chance(80) ? cr4::kOsfxsr | cr4::kOsxmmexcpt : 0);
         case_.data_seed = random_.next();
         case_.fs_base = random_.chance(50) ? kData + random_.below(0x1000) : random_.word();
         case_.fs_limit = random_.chance(50) ? 0xffffffff : random_.below(0x2000);
