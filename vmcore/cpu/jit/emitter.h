@@ -46,9 +46,9 @@ class BlockEmitter {
     };
     // `base`: where the code will lie.
     void emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block);
-    // The code; valid until the next emit(). Copies it to `to`.
+    // The code; valid until the next emit(). `to` has room for size() bytes.
     [[nodiscard]] std::size_t size() const { return code_.codeSize(); }
-    void copy(std::vector<u8>& to);
+    void copy(u8* to);
     [[nodiscard]] const std::vector<EmittedLink>& links() const { return links_; }
 
   private:

@@ -66,11 +66,10 @@ class ThunkEmitter {
         body();
         code.flatten();
         code.relocateToBase(reinterpret_cast<u64>(at));
-        std::array<u8, kMost> bytes;
-        if (code.copyFlattenedData(bytes.data(), bytes.size()) != kErrorOk) {
+        if (code.codeSize() > kMost ||
+            code.copyFlattenedData(memory_.commit(code.codeSize()), code.codeSize()) != kErrorOk) {
             std::abort();
         }
-        memory_.commit(std::span<const u8>(bytes.data(), code.codeSize()));
         code.detach(&a_);
         return at;
     }
