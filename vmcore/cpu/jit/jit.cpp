@@ -161,7 +161,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
     u64 end = state_.instructions + std::min(budget_instructions, left);
     if (budget_instructions >= kExactBudget) {
-        end -= jit::kMaxBlockInsns;
+        end -= jit::kMostUnpolled;
     }
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
@@ -173,8 +173,8 @@ ExitReasons Jit::run(u64 budget_instructions) {
         u64 alone = 0;  // instructions for the interpreter
         if (!cpu_.flat() || needs_interpreter()) {
             alone = cpu_.flat() ? 1 : kInterpretedRun;
-        } else if (end - state_.instructions <= jit::kMaxBlockInsns) {
-            alone = jit::kMaxBlockInsns;  // too few for whole blocks
+        } else if (end - state_.instructions <= jit::kMostUnpolled) {
+            alone = jit::kMostUnpolled;  // too few for whole blocks
         } else if (!stay_in_blocks(end, reasons)) {
             alone = 1;
         }
@@ -309,7 +309,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
 // Tells emitted code when to look up. False: now.
 bool Jit::set_stop(u64 end) {
     const u64 now = state_.instructions;
-    const u64 last = end < jit::kMaxBlockInsns ? 0 : end - jit::kMaxBlockInsns;
+    const u64 last = end < jit::kMostUnpolled ? 0 : end - jit::kMostUnpolled;
     if (now >= last) {
         return false;
     }
