@@ -399,7 +399,8 @@ std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
 // EIP and the count of instructions, from where emitted code was left.
 void Jit::locate_site() {
     const u8* const code = reinterpret_cast<const u8*>(context_.site);
-    const Block* const block = cache_.at(code);
+    // The call before it lies in the block; the return address may be where the next one begins.
+    const Block* const block = cache_.at(code - 1);
     const auto offset = static_cast<u32>(code - block->code);
     const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
     state_.eip = block->eip + site->eip_offset;
