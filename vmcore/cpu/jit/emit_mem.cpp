@@ -258,7 +258,8 @@ void BlockEmitter::emit_frame_check() {
 void BlockEmitter::operand_access(AccessKind kind, const Body& body, bool direct) {
     const unsigned size = memory_operand_bytes(insn());
     const Insn& i = insn();
-    if (i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
+    const bool based = i.segment == Seg::fs || i.segment == Seg::gs;
+    if (!based && i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
         access_in_frame(static_cast<i32>(i.disp), size, kind, body)) {
         return;
     }
