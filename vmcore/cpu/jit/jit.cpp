@@ -92,7 +92,7 @@ Jit::Jit(Cpu& cpu)
     for (const bool user : {false, true}) {
         std::fill_n(cpu_.arena.at<const u8*>(CpuArena::jump_table_offset(user)),
                     CpuArena::kJumpTableEntries, cache_.thunks().miss);
-        *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow);
+        *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow[user]);
     }
     reset_return_stacks();
     cpu_.io.memory.ram().watch_code(this);
@@ -241,6 +241,11 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
         }
         if (code == nullptr) {
             code = jump_slot(user, state_.eip);
+        }
+        if (flushes_ != cpu_.mmu.flushes()) {
+            // A return goes on in its caller's page without asking what is mapped there by now.
+            flushes_ = cpu_.mmu.flushes();
+            reset_return_stacks();
         }
         if (returns_[user].depth(stack_[user]) > kDeepReturnStack) {
             stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
