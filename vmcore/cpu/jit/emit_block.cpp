@@ -170,7 +170,7 @@ void BlockEmitter::emit_link_jump(u32 target) {
 
 void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
     u32 link = 0;
-    const Label stub = link_stub(target, entry_for(target), link);
+    const Label stub = link_stub(target, entry, link);
     a_.long_().jmp(stub);
     note_place(link);
 }
