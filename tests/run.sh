@@ -30,28 +30,50 @@ for program in "$@"; do
     fi
 done
 
+# One end-to-end test; counts what happened.
+run_script() {
+    name=$(basename "$1" .sh)
+    log=$logs/$name.log
+    printf '%s' "== $1 "
+    BUILD=$BUILD timeout 300 sh "$@" </dev/null >"$log" 2>&1
+    case $? in
+    0) passed=$((passed + 1)) && echo passed ;;
+    77) skipped=$((skipped + 1)) && echo "skipped: $(tail -n 1 "$log")" ;;
+    *) failed=$((failed + 1)) && echo FAILED && tail -n 40 "$log" ;;
+    esac
+}
+
 if [ -z "${UNIT_ONLY:-}" ]; then
+    # The fuzzer keeps one core busy while the other tests mostly wait.
+    fuzz=$BUILD/tests/fuzz_cpu fuzzing=
+    if [ -z "${ONLY:-}" ] && [ -x "$fuzz" ]; then
+        "$fuzz" --seconds "${FUZZ_SECONDS:-60}" >"$logs/fuzz_cpu.log" 2>&1 &
+        fuzzing=$!
+    fi
     for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh; do
         case $script in
-        tests/run.sh | tests/e2e/lib.sh) continue ;;
+        tests/run.sh | tests/e2e/lib.sh | */guest_time.sh) continue ;;
         *"${ONLY:-}"*) ;;
         *) continue ;;
         esac
-        name=$(basename "$script" .sh)
-        log=$logs/$name.log
-        printf '%s' "== $script "
         # Tests of the guest's image take what to boot; the others have no arguments.
         case $script in
-        tests/guest/*) set -- "$BUILD/guest/bzImage" "$BUILD/guest/root" ;;
-        *) set -- ;;
-        esac
-        BUILD=$BUILD timeout 300 sh "$script" "$@" </dev/null >"$log" 2>&1
-        case $? in
-        0) passed=$((passed + 1)) && echo passed ;;
-        77) skipped=$((skipped + 1)) && echo "skipped: $(tail -n 1 "$log")" ;;
-        *) failed=$((failed + 1)) && echo FAILED && tail -n 40 "$log" ;;
+        tests/guest/*) run_script "$script" "$BUILD/guest/bzImage" "$BUILD/guest/root" ;;
+        *) run_script "$script" ;;
         esac
     done
+    if [ -n "$fuzzing" ]; then
+        printf '%s' "== $fuzz "
+        if wait "$fuzzing"; then
+            passed=$((passed + 1)) && echo passed
+        else
+            failed=$((failed + 1)) && echo FAILED && tail -n 60 "$logs/fuzz_cpu.log"
+        fi
+    fi
+    # Last and alone: it compares an idle host with one that is busy on purpose.
+    case tests/e2e/guest_time.sh in
+    *"${ONLY:-}"*) run_script tests/e2e/guest_time.sh ;;
+    esac
 fi
 
 echo

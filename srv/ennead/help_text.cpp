@@ -35,7 +35,7 @@ In N/
     ns       the guest's name space         stats    counters
 
 Settings
-    mem 128M   cpus 1   engine interp   boot direct
+    mem 128M   cpus 1   engine jit   boot direct
     kernel PATH   initrd PATH   root PATH   cmdline TEXT (whole)   append TEXT (added)
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out

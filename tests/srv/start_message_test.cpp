@@ -23,6 +23,7 @@ StartMessage full() {
 void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.vm, b.vm);
     EXPECT_EQ(a.memory_bytes, b.memory_bytes);
+    EXPECT_EQ(a.engine, b.engine);
     EXPECT_EQ(a.command_line, b.command_line);
     EXPECT_EQ(a.kernel_fd, b.kernel_fd);
     EXPECT_EQ(a.initrd_fd, b.initrd_fd);
@@ -55,7 +56,7 @@ TEST(StartMessage, is_lines_of_key_and_value) {
     StartMessage message = full();
     message.command_line = "a b";
     EXPECT_EQ(message.encode(),
-              "vm 7\nmem 3221225472\ncmdline 'a b'\nkernel 5\ninitrd 6\n"
+              "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\nkernel 5\ninitrd 6\n"
               "lower 7\nlower 8\nlower 9\nupper 10\n");
 }
 

@@ -79,6 +79,12 @@ inline const asmjit::x86::Gp scratch = asmjit::x86::r11d;
 inline asmjit::x86::Mem state_field(std::size_t offset, u32 size) {
     return asmjit::x86::Mem(reg::state, static_cast<i32>(offset), size);
 }
+constexpr std::size_t segment_field(Seg seg) {
+    return offsetof(CpuState, seg) + static_cast<unsigned>(seg) * sizeof(Segment);
+}
+constexpr std::size_t selector_field(Seg seg) {
+    return segment_field(seg) + offsetof(Segment, selector);
+}
 inline asmjit::x86::Mem context_field(std::size_t offset, u32 size) {
     return state_field(kContext + offset, size);
 }

@@ -29,7 +29,7 @@ bool documented(const Insn& insn) {
         case 0xda:
             return m <= 0xdf || m == 0xe9;
         case 0xdb:
-            return m <= 0xdf || m == 0xe2 || m == 0xe3 || (m >= 0xe8 && m <= 0xf7);
+            return m <= 0xdf || m == 0xe2 || (m >= 0xe8 && m <= 0xf7);
         case 0xdc:
             return m <= 0xcf || m >= 0xe0;
         case 0xdd:
@@ -39,6 +39,20 @@ bool documented(const Insn& insn) {
         default:
             return m == 0xe0 || (m >= 0xe8 && m <= 0xf7);
     }
+}
+
+// Instructions that leave the pointers alone (SDM vol 1 §8.1.8).
+bool is_control(const Insn& insn) {
+    if (insn.has_memory) {
+        return (insn.opcode == 0xd9 && insn.reg() >= 4) ||
+               (insn.opcode == 0xdd && (insn.reg() == 4 || insn.reg() >= 6));
+    }
+    return (insn.opcode == 0xdb && (insn.modrm == 0xe2 || insn.modrm == 0xe3)) ||
+           (insn.opcode == 0xdf && insn.modrm == 0xe0);
+}
+
+asmjit::x86::Mem x87_field(std::size_t offset, u32 size) {
+    return state_field(offsetof(CpuState, x87) + offset, size);
 }
 
 HostMemory host_memory(const Mem& at) {
@@ -71,6 +85,45 @@ void BlockEmitter::need_fpu(u8 level) {
     });
 }
 
+// Where the last x87 instruction and its operand were is noted where somebody may ask for it: before an instruction
+// that stores it, and at the last one of a block.
+bool BlockEmitter::pointers_wanted() const {
+    for (unsigned n = index_ + 1; n < plan_->count; ++n) {
+        const Insn& later = plan_->steps[n].insn;
+        if (later.op >= Op::fpu_d8 && later.op <= Op::fpu_df) {
+            return is_control(later);
+        }
+        if (uses_fpu(later)) {
+            return true;
+        }
+    }
+    return true;
+}
+
+void BlockEmitter::note_x87() {
+    if (is_control(insn()) || !pointers_wanted()) {
+        return;
+    }
+    const unsigned opcode = (insn().opcode & 7u) << 8 | insn().modrm;
+    a_.mov(x87_field(offsetof(X87State, instruction_offset), 4), static_cast<i32>(step().eip));
+    a_.mov(x87_field(offsetof(X87State, opcode), 2), opcode);
+    a_.mov(r11w, state_field(selector_field(Seg::cs), 2));
+    a_.mov(x87_field(offsetof(X87State, instruction_selector), 2), r11w);
+}
+
+// The same for the operand at [base + index + offset], where the index is the distance to host memory.
+void BlockEmitter::note_operand(const Mem& at, Seg segment) {
+    a_.lea(r11d, ptr(at.baseReg().as<Gp>().r64(), at.offsetLo32()));
+    if (segment == Seg::fs || segment == Seg::gs) {
+        a_.mov(r13d, state_field(segment_field(segment) + offsetof(Segment, base), 4));
+        a_.not_(r13);
+        a_.lea(r11d, ptr(r11, r13, 0, 1));
+    }
+    a_.mov(x87_field(offsetof(X87State, operand_offset), 4), r11d);
+    a_.mov(r11w, state_field(selector_field(segment), 2));
+    a_.mov(x87_field(offsetof(X87State, operand_selector), 2), r11w);
+}
+
 bool BlockEmitter::emit_x87() {
     const Insn& i = insn();
     if (i.op == Op::fwait) {
@@ -90,7 +143,14 @@ bool BlockEmitter::emit_x87() {
         if (i.opcode == 0xd9 && i.reg() == 5) {
             return emit_load_control(true);
         }
-        operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+        const bool note = !is_control(i) && pointers_wanted();
+        operand_access(kind, [this, note, segment = i.segment](const Mem& at) {
+            emit_bytes(host_memory(at));
+            if (note) {
+                note_operand(at, segment);
+            }
+        });
+        note_x87();
         return true;
     }
     if (!documented(i)) {
@@ -101,6 +161,7 @@ bool BlockEmitter::emit_x87() {
         need_flags();
     }
     emit_bytes({});
+    note_x87();
     if ((flag_effects(i).kills & eflags::kArith) == eflags::kArith) {
         flags_produced();
         producer_ = -1;

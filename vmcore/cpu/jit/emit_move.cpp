@@ -21,11 +21,6 @@ asmjit::x86::Gp byte_register(unsigned n) {
     return n < 4 ? asmjit::x86::Gp(gpb_lo(n)) : asmjit::x86::Gp(gpb_hi(n - 4));
 }
 
-std::size_t selector_field(Seg seg) {
-    return offsetof(CpuState, seg) + static_cast<unsigned>(seg) * sizeof(Segment) +
-           offsetof(Segment, selector);
-}
-
 Seg segment_pushed(const Insn& insn) {
     switch (insn.opcode) {
         case 0x06:

@@ -115,6 +115,9 @@ class BlockEmitter {
     bool emit_simd();
     bool emit_load_control(bool x87);
     void emit_aligned(AccessKind kind);
+    [[nodiscard]] bool pointers_wanted() const;
+    void note_x87();
+    void note_operand(const Mem& at, Seg segment);
     void need_fpu(u8 level);  // as JitContext::fpu_live
     void emit_jcc();
     void emit_count_branch();
