@@ -67,9 +67,7 @@ void for_each_word(const CpuState& s, Visit visit) {
         full |= u64{(s.x87.tag >> (2 * n) & 3) != 3} << n;
     }
     visit("x87 registers in use", 0, full);
-    visit("x87 opcode", 0, u64{s.x87.opcode});
-    visit("x87 instruction", 0, u64{s.x87.instruction_selector} << 32 | s.x87.instruction_offset);
-    visit("x87 operand", 0, u64{s.x87.operand_selector} << 32 | s.x87.operand_offset);
+    // Not the x87's pointers: emitted code does not keep them.
     for (unsigned n = 0; n < 8; ++n) {
         visit("xmm, low", n, s.xmm[n].lane<u64>(0));
         visit("xmm, high", n, s.xmm[n].lane<u64>(1));

@@ -722,8 +722,8 @@ class Generator {
     void slices() {
         const u32 count = random_.between(2, 10);
         for (u32 n = 0; n < count; ++n) {
-            case_.slices.push_back(random_.chance(60) ? random_.between(1, 200)
-                                                      : random_.between(100, 600));
+            case_.slices.push_back(random_.chance(35) ? random_.between(1, 200)
+                                                      : random_.between(120, 900));
         }
         for (u32 n = random_.below(4); n != 0; --n) {
             event(random_.below(count));

@@ -105,10 +105,9 @@ bool shift(Cpu& cpu, const Insn& insn) {
         if (!cpu.load_for_store(insn.segment, offset, value)) {
             return false;
         }
-        if (count == 0) {
-            return true;
-        }
-        if (!cpu.store(insn.segment, offset, O::template apply<T>(value, count, f))) {
+        // Written even if it stays the same, as SHLD does: a read-modify-write.
+        const T result = count == 0 ? value : O::template apply<T>(value, count, f);
+        if (!cpu.store(insn.segment, offset, result)) {
             return false;
         }
     } else {

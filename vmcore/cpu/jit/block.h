@@ -15,6 +15,11 @@ struct Block;
 
 // The most instructions in a block.
 inline constexpr unsigned kMaxBlockInsns = 48;
+// A jump forward inside of so many bytes of code goes without a look at the budget.
+inline constexpr unsigned kUnpolledBytes = 64;
+// The most instructions between two such looks: blocks that begin in those bytes, the last of them
+// as long as a block may be.
+inline constexpr unsigned kMostUnpolled = kUnpolledBytes + kMaxBlockInsns;
 
 // An instruction that emitted code hands to the interpreter.
 struct Interpreted {

@@ -57,7 +57,7 @@ Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePag
 
 Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
                                         const CodePage& next, CodeMap& marks) {
-    plan_straddling(eip, user, page.bytes, next.bytes, plan_);
+    plan_straddling(eip, user, page.bytes, next.bytes, exact_flags_, plan_);
     return plan_.count == 0 ? nullptr : make(address, page, &next, marks);
 }
 

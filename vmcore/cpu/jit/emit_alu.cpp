@@ -136,6 +136,9 @@ bool BlockEmitter::emit_generic() {
             return false;
         }
         const unsigned high = high_byte_in_reg(insn());
+        if (high == 4 && insn().op == Op::cmpxchg) {
+            return false;  // AL is an operand beside AH
+        }
         if (high == 0) {
             operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
         } else {

@@ -140,7 +140,8 @@ Link::Entry BlockEmitter::entry_for(u32 target) const {
     if (!plan_->same_page(target)) {
         return Link::Entry::far;
     }
-    return target > step().eip ? Link::Entry::near : Link::Entry::poll;
+    const bool close = (target ^ plan_->eip) < kUnpolledBytes;
+    return close && target > step().eip ? Link::Entry::near : Link::Entry::poll;
 }
 
 // A label for the code that asks for the link to be made.
@@ -163,8 +164,12 @@ void BlockEmitter::note_place(u32 index) {
 }
 
 void BlockEmitter::emit_link_jump(u32 target) {
+    emit_link_jump(target, entry_for(target));
+}
+
+void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
     u32 link = 0;
-    const Label stub = link_stub(target, entry_for(target), link);
+    const Label stub = link_stub(target, entry, link);
     a_.long_().jmp(stub);
     note_place(link);
 }
@@ -190,7 +195,9 @@ void BlockEmitter::emit_return_site() {
     emit_indirect(false);
     a_.bind(same);
     a_.mov(rcx, r11);
-    emit_link_jump(next_eip());
+    // Returns can follow on each other without end.
+    const bool same_page = plan_->same_page(next_eip());
+    emit_link_jump(next_eip(), same_page ? Link::Entry::poll : Link::Entry::far);
 }
 
 // --- the interpreter -----------------------------------------------------------------------------

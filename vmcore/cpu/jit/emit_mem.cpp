@@ -163,10 +163,15 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
             a_.long_().jmp(guarded ? test : back);
             operate();
             // Otherwise they are in the host's, and the plain way keeps them.
+            const bool calls = insn().op == Op::call_rel || insn().op == Op::call_rm;
             const bool flags_saved = guarded && !restore && !effects.writes;
-            a_.call(Imm(flags_saved ? thunks_.commit_guarded : thunks_.commit_plain));
+            a_.call(Imm(flags_saved || calls ? thunks_.commit_guarded : thunks_.commit_plain));
             add_site(next, left - 1);
-            if (flags_saved) {
+            if (calls) {
+                // Goes where it goes even if what it pushes has changed code: nothing of this block
+                // is run after it.
+                a_.jmp(after);
+            } else if (flags_saved) {
                 a_.test(r13d, r13d);
                 a_.jz(after);
                 flags_ = saved;
@@ -253,7 +258,8 @@ void BlockEmitter::emit_frame_check() {
 void BlockEmitter::operand_access(AccessKind kind, const Body& body, bool direct) {
     const unsigned size = memory_operand_bytes(insn());
     const Insn& i = insn();
-    if (i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
+    const bool based = i.segment == Seg::fs || i.segment == Seg::gs;
+    if (!based && i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
         access_in_frame(static_cast<i32>(i.disp), size, kind, body)) {
         return;
     }

@@ -61,6 +61,7 @@ class BlockEmitter {
     void emit_entries(FetchEntries fetch);
     void leave_unless_mapped(u32 linear, u64 fetch_entry);
     void emit_step();
+    void emit_link_jump(u32 target, Link::Entry entry);
     void emit_link_jump(u32 target);  // jmp
     Label link_stub(u32 target, Link::Entry entry, u32& index);
     void note_place(u32 index);  // the four bytes just emitted are the link's

@@ -92,7 +92,7 @@ Jit::Jit(Cpu& cpu)
     for (const bool user : {false, true}) {
         std::fill_n(cpu_.arena.at<const u8*>(CpuArena::jump_table_offset(user)),
                     CpuArena::kJumpTableEntries, cache_.thunks().miss);
-        *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow);
+        *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow[user]);
     }
     reset_return_stacks();
     cpu_.io.memory.ram().watch_code(this);
@@ -161,7 +161,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
     u64 end = state_.instructions + std::min(budget_instructions, left);
     if (budget_instructions >= kExactBudget) {
-        end -= jit::kMaxBlockInsns;
+        end -= jit::kMostUnpolled;
     }
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
@@ -173,8 +173,8 @@ ExitReasons Jit::run(u64 budget_instructions) {
         u64 alone = 0;  // instructions for the interpreter
         if (!cpu_.flat() || needs_interpreter()) {
             alone = cpu_.flat() ? 1 : kInterpretedRun;
-        } else if (end - state_.instructions <= jit::kMaxBlockInsns) {
-            alone = jit::kMaxBlockInsns;  // too few for whole blocks
+        } else if (end - state_.instructions <= jit::kMostUnpolled) {
+            alone = jit::kMostUnpolled;  // too few for whole blocks
         } else if (!stay_in_blocks(end, reasons)) {
             alone = 1;
         }
@@ -241,6 +241,11 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
         }
         if (code == nullptr) {
             code = jump_slot(user, state_.eip);
+        }
+        if (flushes_ != cpu_.mmu.flushes()) {
+            // A return goes on in its caller's page without asking what is mapped there by now.
+            flushes_ = cpu_.mmu.flushes();
+            reset_return_stacks();
         }
         if (returns_[user].depth(stack_[user]) > kDeepReturnStack) {
             stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
@@ -309,7 +314,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
 // Tells emitted code when to look up. False: now.
 bool Jit::set_stop(u64 end) {
     const u64 now = state_.instructions;
-    const u64 last = end < jit::kMaxBlockInsns ? 0 : end - jit::kMaxBlockInsns;
+    const u64 last = end < jit::kMostUnpolled ? 0 : end - jit::kMostUnpolled;
     if (now >= last) {
         return false;
     }
@@ -399,7 +404,8 @@ std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
 // EIP and the count of instructions, from where emitted code was left.
 void Jit::locate_site() {
     const u8* const code = reinterpret_cast<const u8*>(context_.site);
-    const Block* const block = cache_.at(code);
+    // The call before it lies in the block; the return address may be where the next one begins.
+    const Block* const block = cache_.at(code - 1);
     const auto offset = static_cast<u32>(code - block->code);
     const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
     state_.eip = block->eip + site->eip_offset;

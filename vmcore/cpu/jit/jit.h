@@ -88,6 +88,7 @@ class Jit final : public Engine, private CodeWatcher {
     // its caller.
     std::array<ReturnStack, 2> returns_;
     std::array<u64, 2> stack_{};  // RSP of emitted code
+    u32 flushes_ = 0;             // Mmu::flushes(), when the stacks were last good
     jit::BlockCache cache_;
     JitCounters counters_;
 

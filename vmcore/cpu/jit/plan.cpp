@@ -144,7 +144,8 @@ u32 branch_target(const Insn& insn, u32 eip) {
     return eip + insn.length + insn.imm;
 }
 
-void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan) {
+void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool exact_flags,
+                     BlockPlan& plan) {
     plan.eip = eip;
     plan.user = user;
     plan.count = 0;
@@ -171,6 +172,9 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPl
     plan.depends.push_back({0, static_cast<u16>(plan.length - here - 1), true});
     plan.live_after = eflags::kArith;
     find_live_flags(plan);
+    if (exact_flags) {
+        step.live_before = eflags::kArith;
+    }
 }
 
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {

@@ -48,7 +48,8 @@ struct BlockPlan {
 
 // The one instruction at `eip`, the last bytes of `page` and the first of `next`, the page behind
 // it.
-void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, BlockPlan& plan);
+void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool exact_flags,
+                     BlockPlan& plan);
 
 // Looks for a frame worth its check, and notes it in the plan.
 void find_frame(BlockPlan& plan);

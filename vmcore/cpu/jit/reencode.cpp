@@ -111,7 +111,8 @@ Reencoded::Reencoded(const Insn& insn, HostMemory memory) {
     if (row.map == OpcodeMap::twobyte) {
         put(0x0f);
     }
-    put(insn.opcode);
+    const bool alias_of_80 = row.map == OpcodeMap::primary && insn.opcode == 0x82;
+    put(alias_of_80 ? 0x80 : insn.opcode);  // the alias is #UD in 64-bit mode
     if (insn.has_modrm && insn.has_memory) {
         // As a base, the numbers 5 and 13 want a displacement.
         const bool none = memory.disp == 0 && (memory.base & 7) != 5;

@@ -37,10 +37,14 @@ class ThunkEmitter {
         });
         thunks_.fault = emit([&] { exit_from_site(Exit::fault); });
         thunks_.changed = emit([&] { exit_from_site(Exit::changed); });
-        thunks_.underflow = emit([&] {
-            a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
-            exit_with(Exit::miss);
-        });
+        for (const bool user : {false, true}) {
+            thunks_.underflow[user] = emit([&] {
+                a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
+                a_.movzx(r13d, r14w);
+                a_.jmp(Mem(reg::state, r13, 3,
+                           static_cast<i32>(CpuArena::jump_table_offset(user)), 8));
+            });
+        }
         for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
             for (unsigned n = 0; n < kAccessSizes.size(); ++n) {
                 Thunks::Access& access = thunks_.access[static_cast<unsigned>(kind)];

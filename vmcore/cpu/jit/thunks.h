@@ -31,9 +31,9 @@ struct Thunks {
     // To be called; they leave with the return address as the site.
     const u8* fault = nullptr;
     const u8* changed = nullptr;
-    // The return address at the bottom of the return stack: a guest return that nothing is known
-    // of.
-    const u8* underflow = nullptr;
+    // The return address at the bottom of the return stack of {supervisor, user}: a guest return
+    // that nothing is known of.
+    std::array<const u8*, 2> underflow{};
 
     // To be called with R14 the linear address; they give R13, and [R13 + R14] then is the operand.
     // `plain`: a fault leaves at once. `guarded`: a fault gives R13 = 0, for the caller has flags

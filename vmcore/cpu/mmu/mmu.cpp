@@ -224,6 +224,7 @@ bool Mmu::fetch(LinearAddr address, u8* out, u32 size, GuestFault& fault) {
 }
 
 void Mmu::flush_local() {
+    ++flushes_;
     for (FlatTable& each : tables_) {
         each.flush_local();
     }
@@ -231,6 +232,7 @@ void Mmu::flush_local() {
 }
 
 void Mmu::flush_all() {
+    ++flushes_;
     for (FlatTable& each : tables_) {
         each.flush_all();
     }
@@ -239,6 +241,7 @@ void Mmu::flush_all() {
 }
 
 void Mmu::invlpg(LinearAddr address) {
+    ++flushes_;
     const u32 region = raw(address) >> 22;
     const bool large = (large_regions_[region / 32] >> (region % 32) & 1) != 0;
     for (FlatTable& each : tables_) {

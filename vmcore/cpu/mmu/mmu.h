@@ -77,6 +77,8 @@ class Mmu {
     void flush_local();
     void flush_all();
     void invlpg(LinearAddr address);
+    // How often any of these was called.
+    [[nodiscard]] u32 flushes() const { return flushes_; }
     // What the fetch table holds for the page of `address` while it is translated to the page at `host`.
     [[nodiscard]] u64 fetch_entry(LinearAddr address, const u8* host) const {
         return tables_[static_cast<unsigned>(Access::fetch)].entry_for(address, host);
@@ -125,6 +127,7 @@ class Mmu {
     bool user_ = false;
     bool watched_ = false;
     u32 generation_ = 1;
+    u32 flushes_ = 0;
     // What the tables were filled under.
     u32 cr0_bits_ = 0, cr4_bits_ = 0;
     u64 efer_bits_ = 0;

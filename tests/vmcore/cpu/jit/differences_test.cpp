@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// Programs that the engines once did not agree on, each as small as it could be made.
+#include <gtest/gtest.h>
+
+#include "tests/vmcore/cpu/test_machine.h"
+
+namespace ennead::vmcore {
+namespace {
+
+using test::RecordingDevice;
+using test::TestMachine;
+using namespace eflags;
+
+constexpr u32 kCode = TestMachine::kCode, kData = TestMachine::kData, kTop = TestMachine::kStackTop;
+// Well above what is left to the interpreter at a budget's end.
+constexpr u64 kBudget = 1000;
+
+class differences : public test::EngineTest {};
+ENNEAD_ON_BOTH_ENGINES(differences);
+
+TEST_P(differences, the_alias_of_opcode_80_that_64_bit_mode_lacks) {
+    TestMachine machine(GetParam());
+    machine.state.gpr[kEcx] = 5;
+    EXPECT_TRUE(machine.run("82 c1 07 82 05 00 00 03 00 09 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEcx], 12u);
+    EXPECT_EQ(machine.peek<u8>(kData), 9);
+}
+
+TEST_P(differences, cmpxchg_of_ah_in_memory_compares_with_al) {
+    TestMachine machine(GetParam());
+    machine.poke<u8>(kData, 0x11);
+    machine.state.gpr[kEax] = 0x2211;
+    EXPECT_TRUE(machine.run("0f b0 25 00 00 03 00 f4", kBudget).halted);  // cmpxchg [kData],ah
+    EXPECT_EQ(machine.peek<u8>(kData), 0x22);
+    EXPECT_EQ(machine.state.gpr[kEax], 0x2211u);
+    EXPECT_EQ(machine.state.eflags & kZf, u32{kZf});
+}
+
+TEST_P(differences, a_page_of_jumps_forward_obeys_the_budget) {
+    TestMachine machine(GetParam());
+    machine.code(std::vector<u8>(4000, 0x40));  // inc eax
+    EXPECT_TRUE(machine.run(300).budget);
+    EXPECT_EQ(machine.state.instructions, 300u);
+    EXPECT_EQ(machine.state.gpr[kEax], 300u);
+}
+
+TEST_P(differences, returns_out_of_a_deep_recursion_obey_the_budget) {
+    TestMachine machine(GetParam());
+    machine.state.gpr[kEcx] = 200;
+    machine.state.gpr[kEsp] = kData + 0x8000;
+    // f: dec ecx; jz over; call f; over: ret
+    machine.write(kCode + 0x100, "49 74 05 e8 f8 ff ff ff c3");
+    machine.code("e8 fb 00 00 00 f4");
+    EXPECT_TRUE(machine.run(3 * 200 + 150).budget);
+    EXPECT_EQ(machine.state.instructions, 750u);
+}
+
+TEST_P(differences, what_a_call_pushes_may_change_code) {
+    TestMachine machine(GetParam());
+    // The stack is in the page of the code.
+    machine.state.gpr[kEsp] = kCode + 0x104;
+    machine.write(kCode + 0x100, "40 40 40 40 f4");
+    machine.write(kCode + 0x200, "41 c3");
+    machine.state.eip = kCode + 0x100;
+    EXPECT_TRUE(machine.run(kBudget).halted);  // so that it is translated
+    machine.state.halted = false;
+    machine.state.gpr[kEsp] = kCode + 0x104;
+    EXPECT_TRUE(machine.run("e8 fb 01 00 00 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEcx], 1u);
+    EXPECT_EQ(machine.state.eip, kCode + 6);
+    EXPECT_EQ(machine.peek<u32>(kCode + 0x100), kCode + 5);
+}
+
+// The last way out of a block may be a call at its very end; the next block begins where it returns.
+TEST_P(differences, faults_of_many_blocks_are_found_by_their_sites) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(kData + 0x1000, 0);
+    // The handler goes on behind the instruction, which is as long as EDX says.
+    machine.write(TestMachine::kHandlers + 14 * 16, "83 c4 04 01 14 24 cf");
+    u32 at = kCode;
+    for (unsigned n = 0; n < 64; ++n) {
+        // n times inc eax; adc [kData+0x1000],eax; jmp next
+        const std::vector<u8> some(n, 0x40);
+        machine.write(at, some);
+        machine.write(at + n, "11 05 00 10 03 00 eb 00");
+        at += n + 8;
+    }
+    machine.write(at, "f4");
+    machine.state.gpr[kEdx] = 6;
+    machine.state.eip = kCode;
+    EXPECT_TRUE(machine.run(3900).halted);
+    EXPECT_EQ(machine.state.gpr[kEax], 63u * 64 / 2);
+    EXPECT_EQ(machine.state.gpr[kEsp], kTop);
+}
+
+TEST_P(differences, an_operand_by_way_of_fs_is_not_in_the_frame) {
+    TestMachine machine(GetParam());
+    machine.state.segment(Seg::gs).base = kData - kTop;
+    machine.engine.flush();
+    machine.poke<u32>(kData + 4, 0x1234);
+    machine.poke<u32>(kTop + 4, 0x4321);
+    // push eax; pop eax; push eax; pop eax; mov ecx,gs:[esp+4]; hlt
+    EXPECT_TRUE(machine.run("50 58 50 58 65 8b 4c 24 04 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEcx], 0x1234u);
+}
+
+TEST_P(differences, flags_at_a_fault_of_an_instruction_across_pages_are_exact) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(kData + 0x1000, 0);
+    // cmp ecx,ecx; or byte [kData+0x1000],1 across the page's end
+    machine.write(kCode + 0xffb, "39 c9 80 0d 00 10 03 00 01 f4");
+    machine.state.eip = kCode + 0xffb;
+    EXPECT_TRUE(machine.run(kBudget).halted);
+    EXPECT_EQ(machine.halted_in_handler(), 14u);
+    EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp] + 12) & kArith, u32{kZf | kPf});
+}
+
+TEST_P(differences, a_shift_by_nothing_writes_to_a_device_all_the_same) {
+    TestMachine machine(GetParam());
+    RecordingDevice device;
+    ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
+    EXPECT_TRUE(machine.run("d3 25 00 00 00 f0 f4", kBudget).halted);  // shl dword [dev],cl
+    ASSERT_EQ(device.writes.size(), 1u);
+}
+
+TEST_P(differences, a_return_finds_what_is_mapped_at_its_callers_page_by_now) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    constexpr u32 kCaller = kCode + 0x1000, kOther = kCode + 0x2000;
+    machine.write(kCaller, "e8 fb ef ff ff 41 f4");  // call kCode; inc ecx; hlt
+    machine.write(kOther, "90 90 90 90 90 42 f4");   // the same place: inc edx; hlt
+    // mov dword [entry of kCaller],kOther|7; mov eax,cr3; mov cr3,eax; ret
+    machine.code("c7 05 44 10 10 00 07 20 01 00 0f 20 d8 0f 22 d8 c3");
+    static_assert(TestMachine::kPageTable + kCaller / 4096 * 4 == 0x101044 && kOther == 0x12000);
+    machine.state.eip = kCaller;
+    EXPECT_TRUE(machine.run(kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEcx], 0u);
+    EXPECT_EQ(machine.state.gpr[kEdx], 1u);
+}
+
+// How often a run is cut must not show.
+TEST_P(differences, a_trap_at_a_budgets_end_costs_what_it_costs_elsewhere) {
+    TestMachine machine(GetParam());
+    machine.write(TestMachine::kHandlers + 16, "40 cf");  // #DB: inc eax; iret
+    machine.code("90 90 90 90 90 90 eb f8");
+    machine.state.eflags |= kTf;
+    EXPECT_TRUE(machine.run(1).budget);
+    EXPECT_EQ(machine.state.instructions, 1u);
+    EXPECT_EQ(machine.state.eip, kCode + 1);
+    EXPECT_TRUE(machine.run(2).budget);
+    EXPECT_EQ(machine.state.instructions, 2u);
+    EXPECT_EQ(machine.state.gpr[kEax], 1u);
+}
+
+}  // namespace
+}  // namespace ennead::vmcore
