@@ -5,8 +5,8 @@
 mount_tree
 
 # Something of everything, the same wherever it runs.
-sums='seq 1 3000 | awk "{ s += \$1 * \$1; t = t sprintf(\"%.9f\", sqrt(\$1)) } END { print s, length(t) }"'
-digest='seq 1 20000 | md5sum; seq 1 20000 | sha256sum; seq 1 20000 | gzip -c | gunzip -c | cksum'
+sums='seq 1 300 | awk "{ s += \$1 * \$1; t = t sprintf(\"%.9f\", \$1 / 7) } END { print s, t }"'
+digest='seq 1 20000 | md5sum; seq 1 20000 | sha256sum; seq 1 20000 | gzip -c | gunzip -c | sha1sum'
 
 jit=$(new_vm append=quiet)
 holds "the JIT is the default" grep -qx 'engine jit' "$mnt/$jit/conf"
@@ -14,7 +14,7 @@ interp=$(new_vm append=quiet)
 echo 'engine interp' >"$mnt/$interp/conf"
 start_vm "$jit"
 start_vm "$interp"
-same "$(guest "$jit" "$sums")" "$(guest "$interp" "$sums")" "sums and square roots"
+same "$(guest "$jit" "$sums")" "$(guest "$interp" "$sums")" "sums and quotients"
 same "$(guest "$jit" "$digest")" "$(guest "$interp" "$digest")" "digests"
 same "$(guest "$jit" "seq 1 20000 | md5sum")" "$(seq 1 20000 | md5sum)" "a digest, and the host's"
 
@@ -27,6 +27,4 @@ same "$(ended "$jit")" "stop 0" "end"
 echo 'engine interp' >"$mnt/$jit/conf"
 start_vm "$jit"
 lacks "it still is the JIT" grep -q '^jit_' "$mnt/$jit/stats"
-refused EINVAL "$mnt/$interp/conf" 'engine steam' 'jit or interp'
-
-finished
+refused EINVAL "$mnt/$(new_vm)/conf" 'engine steam' 'jit or interp'

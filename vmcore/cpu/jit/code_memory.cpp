@@ -27,7 +27,8 @@ u8* CodeMemory::commit(u64 size) {
     u8* const to = rw() + used_;
     constexpr u64 kAlignment = 16;
     used_ = (used_ + size + kAlignment - 1) & ~(kAlignment - 1);
-    // Pages by the dozen: a fault for each of them, in both views, would cost more than the translation.
+    // Pages by the dozen: a fault for each of them, in both views, would cost more than the
+    // translation.
     constexpr u64 kStride = 256 * 1024;
     while (populated_ < used_) {
         madvise(rw() + populated_, kStride, MADV_POPULATE_WRITE);

@@ -37,8 +37,8 @@ class CodeMemory {
         }
         return rx() + used_;
     }
-    // Takes `size` bytes from what reserve() gave, no more than were asked for; the code is to be written to the
-    // address returned, in the other view.
+    // Takes `size` bytes from what reserve() gave, no more than were asked for; the code is to be
+    // written to the address returned, in the other view.
     [[nodiscard]] u8* commit(u64 size);
     // What has been committed so far is never evicted. Only while region 0 is the current one.
     void make_permanent() { permanent_ = used_; }

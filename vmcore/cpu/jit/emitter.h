@@ -103,6 +103,7 @@ class BlockEmitter {
     bool emit_move();
     bool emit_stack();
     bool emit_divide();
+    void emit_wide_division(Label begin, Label exception, Label done);
     bool emit_bit_string();
     bool emit_flag_ops();
     void emit_pushf();

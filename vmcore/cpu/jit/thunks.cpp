@@ -41,8 +41,8 @@ class ThunkEmitter {
             thunks_.underflow[user] = emit([&] {
                 a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
                 a_.movzx(r13d, r14w);
-                a_.jmp(Mem(reg::state, r13, 3,
-                           static_cast<i32>(CpuArena::jump_table_offset(user)), 8));
+                a_.jmp(Mem(reg::state, r13, 3, static_cast<i32>(CpuArena::jump_table_offset(user)),
+                           8));
             });
         }
         for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
