@@ -48,7 +48,7 @@ if [ -z "${UNIT_ONLY:-}" ]; then
     # a failure is a change's; `make fuzz-cpu` looks for new ones.
     fuzz=$BUILD/tests/fuzz_cpu fuzzing=
     if [ -z "${ONLY:-}" ] && [ -x "$fuzz" ]; then
-        "$fuzz" --seed 1 --count "${FUZZ_COUNT:-6000}" >"$logs/fuzz_cpu.log" 2>&1 &
+        "$fuzz" --seed 1 --count "${FUZZ_COUNT:-4000}" >"$logs/fuzz_cpu.log" 2>&1 &
         fuzzing=$!
     fi
     for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh; do
