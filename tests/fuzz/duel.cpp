@@ -20,6 +20,27 @@ bool in_handler(const CpuState& state) {
     return state.eip >= place::kHandlers && state.eip < place::kFrame;
 }
 
+// Programs change page tables only where they flush afterwards: the low bits of single entries. A
+// stray store leaves translations stale, which the engines need not have in common.
+bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    constexpr u8 kChanged = 0x67;
+    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
+        const u8 differ = lane.ram()[at] ^ ram[at];
+        if (differ != 0 && (at % 4 != 0 || (differ & ~kChanged) != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A store into code may make flags live that were dead before: the JIT cannot know.
+bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    const auto changed = [&](u32 first, u32 end) {
+        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
+    };
+    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
+}
+
 }  // namespace
 
 void Duel::renew() {
@@ -37,7 +58,7 @@ Verdict Duel::run(const Case& c, bool tell) {
     Lane& b = jit(c.exact);
     a.load(c, layout, ram);
     b.load(c, layout, ram);
-    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith};
+    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith, .x87_pointers = c.exact};
     Verdict verdict;
     bool requested = false;
     for (u32 n = 0; n < c.slices.size(); ++n) {
@@ -87,7 +108,8 @@ Verdict Duel::run(const Case& c, bool tell) {
 bool is_undefined(const Case& c) {
     Lane lane(LaneKind::interpreter);
     const Layout layout = lay_out(c);
-    lane.load(c, layout, build_ram(c, layout));
+    const std::vector<u8> ram = build_ram(c, layout);
+    lane.load(c, layout, ram);
     CpuState& state = lane.state();
     u32 undefined = 0;
     for (u32 n = 0; n < c.slices.size(); ++n) {
@@ -137,7 +159,7 @@ bool is_undefined(const Case& c) {
             return true;
         }
     }
-    return false;
+    return page_tables_overwritten(lane, ram) || (!c.exact && code_overwritten(lane, ram));
 }
 
 }  // namespace ennead::vmcore::fuzz

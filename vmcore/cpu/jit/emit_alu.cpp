@@ -376,12 +376,14 @@ void BlockEmitter::emit_popf() {
     // Nobody reads the flags of before; but a fault shows them where everything is to be exact.
     save_flags();
     const SavedFlags before = flags_;
+    Label special = a_.newLabel();
+    unanswered_ = special;
     pop([this](const Mem& at) {
         Mem word = at;
         word.setSize(4);
         a_.mov(r11d, word);
     });
-    Label special = a_.newLabel();
+    unanswered_.reset();
     const Mem flags = state_field(offsetof(CpuState, eflags), 4);
     const u32 movable = eflags::kArith | eflags::kDf | (plan_->user ? 0 : eflags::kIf);
     a_.mov(r13d, r11d);

@@ -125,6 +125,16 @@ TEST_P(differences, a_shift_by_nothing_writes_to_a_device_all_the_same) {
     ASSERT_EQ(device.writes.size(), 1u);
 }
 
+TEST_P(differences, a_division_that_fails_asks_a_device_once) {
+    TestMachine machine(GetParam());
+    RecordingDevice device;
+    device.next_read = 0;
+    ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
+    EXPECT_TRUE(machine.run("f7 3d 00 00 00 f0 f4", kBudget).halted);  // idiv dword [dev]
+    EXPECT_EQ(machine.halted_in_handler(), 0u);
+    EXPECT_EQ(device.next_read, 1u);
+}
+
 TEST_P(differences, a_return_finds_what_is_mapped_at_its_callers_page_by_now) {
     TestMachine machine(GetParam());
     machine.enable_paging();
