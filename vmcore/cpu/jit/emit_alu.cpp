@@ -219,12 +219,15 @@ bool BlockEmitter::emit_divide() {
     }
     save_flags();
     const SavedFlags saved = flags_;
+    Label exceptional = a_.newLabel(), done = a_.newLabel();
     if (i.has_memory) {
+        // The interpreter reads the operand itself, and devices are to be asked once.
+        unanswered_ = exceptional;
         operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
+        unanswered_.reset();
     } else {
         a_.mov(r11d, guest(i.rm()));
     }
-    Label exceptional = a_.newLabel(), done = a_.newLabel();
     if (is_signed) {
         // Safe if EDX:EAX is a 32-bit value and the divisor neither 0 nor -1.
         a_.lea(r13d, ptr(r11, 1));
@@ -337,12 +340,14 @@ void BlockEmitter::emit_popf() {
     // Nobody reads the flags of before; but a fault shows them where everything is to be exact.
     save_flags();
     const SavedFlags before = flags_;
+    Label special = a_.newLabel();
+    unanswered_ = special;
     pop([this](const Mem& at) {
         Mem word = at;
         word.setSize(4);
         a_.mov(r11d, word);
     });
-    Label special = a_.newLabel();
+    unanswered_.reset();
     const Mem flags = state_field(offsetof(CpuState, eflags), 4);
     const u32 movable = eflags::kArith | eflags::kDf | (plan_->user ? 0 : eflags::kIf);
     a_.mov(r13d, r11d);

@@ -88,6 +88,9 @@ void BlockEmitter::need_fpu(u8 level) {
 // Where the last x87 instruction and its operand were is noted where somebody may ask for it: before an instruction
 // that stores it, and at the last one of a block.
 bool BlockEmitter::pointers_wanted() const {
+    if (plan_->exact) {
+        return true;
+    }
     for (unsigned n = index_ + 1; n < plan_->count; ++n) {
         const Insn& later = plan_->steps[n].insn;
         if (later.op >= Op::fpu_d8 && later.op <= Op::fpu_df) {
@@ -149,8 +152,8 @@ bool BlockEmitter::emit_x87() {
             if (note) {
                 note_operand(at, segment);
             }
+            note_x87();  // here, for a store that changes code leaves the block
         });
-        note_x87();
         return true;
     }
     if (!documented(i)) {
@@ -173,6 +176,8 @@ bool BlockEmitter::emit_x87() {
 bool BlockEmitter::emit_load_control(bool x87) {
     save_flags();
     const SavedFlags saved = flags_;
+    Label special = a_.newLabel();
+    unanswered_ = special;  // a device is to be asked once
     operand_access(AccessKind::read, [this, x87](const Mem& at) {
         Mem word = at;
         word.setSize(x87 ? 2 : 4);
@@ -182,7 +187,7 @@ bool BlockEmitter::emit_load_control(bool x87) {
             a_.mov(r11d, word);
         }
     });
-    Label special = a_.newLabel();
+    unanswered_.reset();
     const Mem value = context_field(offsetof(JitContext, bit_number), 4);
     constexpr u32 kX87Masks = 0x3f;
     a_.mov(value, r11d);

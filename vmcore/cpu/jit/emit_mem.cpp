@@ -132,7 +132,7 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
 
     const u32 eip = step().eip, next = next_eip();
     const unsigned left = plan_->count - index_;
-    later([=, this] {
+    later([=, this, unanswered = unanswered_] {
         const bool guarded = saved.at != FlagsAt::host;
         const auto n = size_index(size);
         const Thunks::Access& thunks = thunks_.access[static_cast<unsigned>(kind)];
@@ -148,6 +148,10 @@ void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body
             a_.jmp(back);
         }
         a_.bind(absent);
+        if (unanswered) {
+            a_.jmp(*unanswered);
+            return;
+        }
         if (address.id() != r14d.id()) {
             a_.mov(r14d, address);
         }

@@ -5,6 +5,7 @@
 #include <asmjit/x86.h>
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "vmcore/cpu/jit/block.h"
@@ -92,6 +93,8 @@ class BlockEmitter {
     // is a stand-in.
     void access(Gp address, unsigned size, AccessKind kind, const Body& body);
     void operand_access(AccessKind kind, const Body& body, bool direct = true);
+    // Where an access goes instead, with flags saved, if the tables do not answer it. Unset: a thunk.
+    std::optional<Label> unanswered_;
     void emit_frame_check();
     [[nodiscard]] bool access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body);
     [[nodiscard]] bool segment_usable(AccessKind kind);

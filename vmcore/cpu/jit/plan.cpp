@@ -148,6 +148,7 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool ex
                      BlockPlan& plan) {
     plan.eip = eip;
     plan.user = user;
+    plan.exact = exact_flags;
     plan.count = 0;
     plan.straddles = true;
     plan.frame = {};
@@ -180,6 +181,7 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool ex
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {
     plan.eip = eip;
     plan.user = user;
+    plan.exact = exact_flags;
     plan.count = 0;
     plan.straddles = false;
     plan.depends.clear();
