@@ -67,13 +67,24 @@ void for_each_word(const CpuState& s, Visit visit) {
         full |= u64{(s.x87.tag >> (2 * n) & 3) != 3} << n;
     }
     visit("x87 registers in use", 0, full);
-    // Not the x87's pointers: emitted code does not keep them.
+    visit("pointer: opcode", 0, u64{s.x87.opcode});
+    visit("pointer: instruction", 0,
+          u64{s.x87.instruction_selector} << 32 | s.x87.instruction_offset);
+    visit("pointer: operand", 0, u64{s.x87.operand_selector} << 32 | s.x87.operand_offset);
     for (unsigned n = 0; n < 8; ++n) {
         visit("xmm, low", n, s.xmm[n].lane<u64>(0));
         visit("xmm, high", n, s.xmm[n].lane<u64>(1));
     }
     visit("mxcsr", 0, u64{s.mxcsr});
     visit("instructions", 0, s.instructions);
+}
+
+u64 mask_of(const char* name, const Scope& scope) {
+    if (name[0] == 'e' && std::strcmp(name, "eflags") == 0) {
+        return scope.flags;
+    }
+    return name[0] == 'p' && std::strncmp(name, "pointer", 7) == 0 && !scope.x87_pointers ? 0
+                                                                                          : ~u64{0};
 }
 
 struct Span {
@@ -120,9 +131,7 @@ std::vector<NamedWord> words_of(const CpuState& state) {
 bool same(Lane& a, Lane& b, const Scope& scope) {
     u64 values[200];
     unsigned count = 0;
-    const auto masked = [&](const char* name, u64 value) {
-        return name[0] == 'e' && std::strcmp(name, "eflags") == 0 ? value & scope.flags : value;
-    };
+    const auto masked = [&](const char* name, u64 value) { return value & mask_of(name, scope); };
     for_each_word(a.state(), [&](const char* name, unsigned, u64 value) {
         values[count++] = masked(name, value);
     });
@@ -145,7 +154,7 @@ std::vector<std::string> differences(Lane& a, Lane& b, const Scope& scope) {
     std::vector<std::string> lines;
     const auto left = words_of(a.state()), right = words_of(b.state());
     for (std::size_t n = 0; n < left.size(); ++n) {
-        const u64 mask = std::strcmp(left[n].name, "eflags") == 0 ? u64{scope.flags} : ~u64{0};
+        const u64 mask = mask_of(left[n].name, scope);
         if (((left[n].value ^ right[n].value) & mask) != 0) {
             lines.push_back(format("%s[%u]: %" PRIx64 ", %" PRIx64, left[n].name, left[n].index,
                                    left[n].value, right[n].value));

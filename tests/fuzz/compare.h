@@ -19,7 +19,8 @@ struct NamedWord {
 
 struct Scope {
     u32 flags = 0xffffffff;  // those of EFLAGS that are compared
-    bool all_ram = false;    // else the places that programs mostly use
+    bool x87_pointers = true;
+    bool all_ram = false;  // else the places that programs mostly use
 };
 
 [[nodiscard]] bool same(Lane& a, Lane& b, const Scope& scope);

@@ -20,6 +20,35 @@ bool in_handler(const CpuState& state) {
     return state.eip >= place::kHandlers && state.eip < place::kFrame;
 }
 
+constexpr u16 kC1 = 1u << 9;
+
+// FCOMI and its kin: the SDM has them clear C1, AMD's processors let it be.
+bool compares_to_flags(const Insn& insn) {
+    return (insn.op == Op::fpu_db || insn.op == Op::fpu_df) && insn.modrm >= 0xe8 &&
+           insn.modrm < 0xf8;
+}
+
+// Programs change page tables only where they flush afterwards: the low bits of single entries. A
+// stray store leaves translations stale, which the engines need not have in common.
+bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    constexpr u8 kChanged = 0x67;
+    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
+        const u8 differ = lane.ram()[at] ^ ram[at];
+        if (differ != 0 && (at % 4 != 0 || (differ & ~kChanged) != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A store into code may make flags live that were dead before: the JIT cannot know.
+bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    const auto changed = [&](u32 first, u32 end) {
+        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
+    };
+    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
+}
+
 }  // namespace
 
 void Duel::renew() {
@@ -37,7 +66,7 @@ Verdict Duel::run(const Case& c, bool tell) {
     Lane& b = jit(c.exact);
     a.load(c, layout, ram);
     b.load(c, layout, ram);
-    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith};
+    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith, .x87_pointers = c.exact};
     Verdict verdict;
     bool requested = false;
     for (u32 n = 0; n < c.slices.size(); ++n) {
@@ -87,7 +116,8 @@ Verdict Duel::run(const Case& c, bool tell) {
 bool is_undefined(const Case& c) {
     Lane lane(LaneKind::interpreter);
     const Layout layout = lay_out(c);
-    lane.load(c, layout, build_ram(c, layout));
+    const std::vector<u8> ram = build_ram(c, layout);
+    lane.load(c, layout, ram);
     CpuState& state = lane.state();
     u32 undefined = 0;
     for (u32 n = 0; n < c.slices.size(); ++n) {
@@ -113,6 +143,7 @@ bool is_undefined(const Case& c) {
                 decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16, insn) ==
                 DecodeStatus::ok;
             const u32 ecx = state.gpr[kEcx], eip = state.eip;
+            const u16 status = state.x87.status;
             const u64 before = state.instructions;
             const ExitReasons reasons = lane.run(1);
             if (reasons.shutdown || reasons.halted) {
@@ -126,7 +157,8 @@ bool is_undefined(const Case& c) {
                                    (jit::flag_effects(insn).reads & undefined) != 0)) {
                 return true;
             }
-            if (known && undefined_result(insn, ecx)) {
+            if (known && (undefined_result(insn, ecx) ||
+                          (compares_to_flags(insn) && (status & kC1) != 0))) {
                 return true;
             }
             if (known && state.instructions != before) {
@@ -137,7 +169,7 @@ bool is_undefined(const Case& c) {
             return true;
         }
     }
-    return false;
+    return page_tables_overwritten(lane, ram) || (!c.exact && code_overwritten(lane, ram));
 }
 
 }  // namespace ennead::vmcore::fuzz

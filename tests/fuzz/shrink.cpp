@@ -146,7 +146,9 @@ class Shrinker {
         simpler(&Case::write_protect, false);
         simpler(&Case::global, false);
         simpler(&Case::mend, false);
-        simpler(&Case::scrub, false);
+        if (case_.exact) {
+            simpler(&Case::scrub, false);
+        }
         simpler(&Case::iopl, 0u);
         simpler(&Case::cr4, 0u);
         simpler(&Case::flags, 0u);
