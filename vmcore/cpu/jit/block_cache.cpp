@@ -16,6 +16,8 @@ constexpr u64 kMostBlockBytes = 32 * 1024;
 BlockCache::BlockCache(Hooks hooks)
     : hooks_(std::move(hooks)), thunks_(make_thunks(memory_)), emitter_(thunks_, *this) {
     links_.emplace_back();
+    constexpr std::size_t kUsual = 1u << 16;  // of a system that has booted
+    blocks_.reserve(kUsual);
 }
 
 BlockCache::~BlockCache() {
@@ -76,9 +78,8 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
     fresh_links_.clear();
     emitter_.emit(plan_, {page.fetch_entry, next != nullptr ? next->fetch_entry : 0},
                   reinterpret_cast<u64>(base), *block);
-    emitter_.copy(bytes_);
-    memory_.commit(bytes_);
-    block->code_size = static_cast<u32>(bytes_.size());
+    block->code_size = static_cast<u32>(emitter_.size());
+    emitter_.copy(memory_.commit(block->code_size));
     for (const EmittedLink& each : emitter_.links()) {
         Link& link = links_[each.number];
         link.place = base + each.place;

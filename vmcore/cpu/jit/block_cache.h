@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -96,7 +97,6 @@ class BlockCache final : private LinkNumbers {
     Thunks thunks_;
     BlockEmitter emitter_;
     BlockPlan plan_;
-    std::vector<u8> bytes_;
     bool exact_flags_ = false;
     CacheCounters counters_;
 
@@ -104,7 +104,7 @@ class BlockCache final : private LinkNumbers {
     std::unordered_map<u64, std::vector<Block*>> pages_;  // by physical page number
     // In order of address; dropped ones too, until their region is evicted.
     std::array<std::vector<std::unique_ptr<Block>>, CodeMemory::kRegions> regions_;
-    std::vector<Link> links_;  // [0] is not used
+    std::deque<Link> links_;  // [0] is not used
     std::vector<u32> free_links_;
     std::vector<u32> fresh_links_;  // of the block being made
 };

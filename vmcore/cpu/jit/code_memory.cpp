@@ -23,10 +23,19 @@ CodeMemory::~CodeMemory() {
     asmjit::VirtMem::releaseDualMapping(&mapping_, kSize);
 }
 
-void CodeMemory::commit(std::span<const u8> code) {
-    std::memcpy(rw() + used_, code.data(), code.size());
+u8* CodeMemory::commit(u64 size) {
+    u8* const to = rw() + used_;
     constexpr u64 kAlignment = 16;
-    used_ = (used_ + code.size() + kAlignment - 1) & ~(kAlignment - 1);
+    used_ = (used_ + size + kAlignment - 1) & ~(kAlignment - 1);
+    // Pages by the dozen: a fault for each of them, in both views, would cost more than the
+    // translation.
+    constexpr u64 kStride = 256 * 1024;
+    while (populated_ < used_) {
+        madvise(rw() + populated_, kStride, MADV_POPULATE_WRITE);
+        madvise(rx() + populated_, kStride, MADV_POPULATE_READ);
+        populated_ += kStride;
+    }
+    return to;
 }
 
 void CodeMemory::patch_jump(const u8* where, const u8* target) {

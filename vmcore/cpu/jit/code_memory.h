@@ -37,8 +37,9 @@ class CodeMemory {
         }
         return rx() + used_;
     }
-    // Puts code at what reserve() gave.
-    void commit(std::span<const u8> code);
+    // Takes `size` bytes from what reserve() gave, no more than were asked for; the code is to be
+    // written to the address returned, in the other view.
+    [[nodiscard]] u8* commit(u64 size);
     // What has been committed so far is never evicted. Only while region 0 is the current one.
     void make_permanent() { permanent_ = used_; }
 
@@ -62,6 +63,7 @@ class CodeMemory {
     unsigned region_ = 0;
     u64 used_ = 0;  // from the start of the mapping
     u64 permanent_ = 0;
+    u64 populated_ = 0;  // so many bytes from the start have their pages on the host
 };
 
 }  // namespace ennead::vmcore::jit

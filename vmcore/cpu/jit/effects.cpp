@@ -83,9 +83,10 @@ FlagEffects flag_effects(const Insn& insn) {
         case Op::imul_acc:
         case Op::imul_r_rm:
         case Op::imul_r_rm_imm:
+            return kReplacesAll;
         case Op::div:
         case Op::idiv:
-            return kReplacesAll;
+            return {.writes = true};  // leaves them undefined; but a #DE shows those of before
         case Op::adc:
         case Op::sbb:
             return {.reads = kCf, .kills = kArith, .writes = true};

@@ -206,8 +206,8 @@ bool BlockEmitter::emit_register_form() {
     }
 }
 
-// The host's own division would raise a signal where the guest's raises #DE: what may do so is left
-// to the interpreter.
+// The host's own division would raise a signal where the guest's raises #DE, so what may do that is
+// told apart before. The operand is read only once: a device may be behind it.
 bool BlockEmitter::emit_divide() {
     const Insn& i = insn();
     const bool is_signed = i.op == Op::idiv;
@@ -219,41 +219,77 @@ bool BlockEmitter::emit_divide() {
     }
     save_flags();
     const SavedFlags saved = flags_;
-    Label exceptional = a_.newLabel(), done = a_.newLabel();
     if (i.has_memory) {
-        // The interpreter reads the operand itself, and devices are to be asked once.
-        unanswered_ = exceptional;
         operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
-        unanswered_.reset();
     } else {
         a_.mov(r11d, guest(i.rm()));
     }
+    Label exception = a_.newLabel(), done = a_.newLabel();
     if (is_signed) {
-        // Safe if EDX:EAX is a 32-bit value and the divisor neither 0 nor -1.
+        // Mostly EDX:EAX is a 32-bit value and the divisor neither 0 nor -1.
+        Label wide = a_.newLabel();
         a_.lea(r13d, ptr(r11, 1));
         a_.cmp(r13d, 1);
-        a_.jbe(exceptional);
+        a_.jbe(wide);
         a_.mov(r13d, eax);
         a_.sar(r13d, 31);
         a_.cmp(r13d, edx);
-        a_.jne(exceptional);
+        a_.jne(wide);
         a_.idiv(r11d);
+        later([this, wide, exception, done] { emit_wide_division(wide, exception, done); });
     } else {
         a_.cmp(edx, r11d);
-        a_.jae(exceptional);
+        a_.jae(exception);
         a_.div(r11d);
     }
     a_.bind(done);
-    later([this, exceptional, done, saved] {
-        a_.bind(exceptional);
+    later([this, exception, saved] {
+        a_.bind(exception);
         flags_ = saved;
         emit_restore();
-        call_interpreter(record(false));
-        a_.jmp(done);
+        Interpreted* const what = record(true);
+        what->handler = [](Cpu& cpu, const Insn&) { return cpu.raise(Vector::de); };
+        call_interpreter(what);
     });
     flags_produced();
     producer_ = -1;
     return true;
+}
+
+// EDX:EAX by R11D, signed, where the quotient may not fit.
+void BlockEmitter::emit_wide_division(Label begin, Label exception, Label done) {
+    a_.bind(begin);
+    a_.movsxd(r11, r11d);
+    a_.test(r11, r11);
+    a_.jz(exception);
+    a_.mov(r13, rdx);
+    a_.shl(r13, 32);
+    a_.mov(r14d, eax);
+    a_.or_(r13, r14);
+    // The least dividend by -1 is the one case that does not fit 64 bits either. By anything else
+    // it does, and the registers are to stay if it does not fit 32.
+    Label divide = a_.newLabel(), fits = a_.newLabel();
+    a_.cmp(r11, -1);
+    a_.jne(divide);
+    a_.mov(r14, r13);
+    a_.neg(r14);
+    a_.jo(exception);
+    a_.bind(divide);
+    a_.mov(gpr_field(kEax), eax);
+    a_.mov(gpr_field(kEdx), edx);
+    a_.mov(rax, r13);
+    a_.cqo();
+    a_.idiv(r11);
+    a_.movsxd(r14, eax);
+    a_.cmp(r14, rax);
+    a_.je(fits);
+    a_.mov(eax, gpr_field(kEax));
+    a_.mov(edx, gpr_field(kEdx));
+    a_.jmp(exception);
+    a_.bind(fits);
+    a_.mov(eax, eax);
+    a_.mov(edx, edx);
+    a_.jmp(done);
 }
 
 // BT and its kin with the bit's number in a register, which may point far away from the operand.

@@ -51,9 +51,8 @@ void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Blo
     code_.relocateToBase(base);
 }
 
-void BlockEmitter::copy(std::vector<u8>& to) {
-    to.resize(code_.codeSize());
-    if (code_.copyFlattenedData(to.data(), to.size()) != asmjit::kErrorOk) {
+void BlockEmitter::copy(u8* to) {
+    if (code_.copyFlattenedData(to, code_.codeSize()) != asmjit::kErrorOk) {
         std::abort();  // the sizes are asmjit's own
     }
 }

@@ -85,8 +85,8 @@ void BlockEmitter::need_fpu(u8 level) {
     });
 }
 
-// Where the last x87 instruction and its operand were is noted where somebody may ask for it: before an instruction
-// that stores it, and at the last one of a block.
+// Where the last x87 instruction and its operand were is noted where somebody may ask for it:
+// before an instruction that stores it, and at the last one of a block.
 bool BlockEmitter::pointers_wanted() const {
     if (plan_->exact) {
         return true;
@@ -114,7 +114,8 @@ void BlockEmitter::note_x87() {
     a_.mov(x87_field(offsetof(X87State, instruction_selector), 2), r11w);
 }
 
-// The same for the operand at [base + index + offset], where the index is the distance to host memory.
+// The same for the operand at [base + index + offset], where the index is the distance to host
+// memory.
 void BlockEmitter::note_operand(const Mem& at, Seg segment) {
     a_.lea(r11d, ptr(at.baseReg().as<Gp>().r64(), at.offsetLo32()));
     if (segment == Seg::fs || segment == Seg::gs) {

@@ -47,9 +47,9 @@ class BlockEmitter {
     };
     // `base`: where the code will lie.
     void emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block);
-    // The code; valid until the next emit(). Copies it to `to`.
+    // The code; valid until the next emit(). `to` has room for size() bytes.
     [[nodiscard]] std::size_t size() const { return code_.codeSize(); }
-    void copy(std::vector<u8>& to);
+    void copy(u8* to);
     [[nodiscard]] const std::vector<EmittedLink>& links() const { return links_; }
 
   private:
@@ -106,6 +106,7 @@ class BlockEmitter {
     bool emit_move();
     bool emit_stack();
     bool emit_divide();
+    void emit_wide_division(Label begin, Label exception, Label done);
     bool emit_bit_string();
     bool emit_flag_ops();
     void emit_pushf();

@@ -41,8 +41,8 @@ class ThunkEmitter {
             thunks_.underflow[user] = emit([&] {
                 a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
                 a_.movzx(r13d, r14w);
-                a_.jmp(Mem(reg::state, r13, 3,
-                           static_cast<i32>(CpuArena::jump_table_offset(user)), 8));
+                a_.jmp(Mem(reg::state, r13, 3, static_cast<i32>(CpuArena::jump_table_offset(user)),
+                           8));
             });
         }
         for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
@@ -70,11 +70,10 @@ class ThunkEmitter {
         body();
         code.flatten();
         code.relocateToBase(reinterpret_cast<u64>(at));
-        std::array<u8, kMost> bytes;
-        if (code.copyFlattenedData(bytes.data(), bytes.size()) != kErrorOk) {
+        if (code.codeSize() > kMost ||
+            code.copyFlattenedData(memory_.commit(code.codeSize()), code.codeSize()) != kErrorOk) {
             std::abort();
         }
-        memory_.commit(std::span<const u8>(bytes.data(), code.codeSize()));
         code.detach(&a_);
         return at;
     }
