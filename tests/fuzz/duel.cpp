@@ -20,6 +20,14 @@ bool in_handler(const CpuState& state) {
     return state.eip >= place::kHandlers && state.eip < place::kFrame;
 }
 
+constexpr u16 kC1 = 1u << 9;
+
+// FCOMI and its kin: the SDM has them clear C1, AMD's processors let it be.
+bool compares_to_flags(const Insn& insn) {
+    return (insn.op == Op::fpu_db || insn.op == Op::fpu_df) && insn.modrm >= 0xe8 &&
+           insn.modrm < 0xf8;
+}
+
 // Programs change page tables only where they flush afterwards: the low bits of single entries. A
 // stray store leaves translations stale, which the engines need not have in common.
 bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
@@ -135,6 +143,7 @@ bool is_undefined(const Case& c) {
                 decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16, insn) ==
                 DecodeStatus::ok;
             const u32 ecx = state.gpr[kEcx], eip = state.eip;
+            const u16 status = state.x87.status;
             const u64 before = state.instructions;
             const ExitReasons reasons = lane.run(1);
             if (reasons.shutdown || reasons.halted) {
@@ -148,7 +157,8 @@ bool is_undefined(const Case& c) {
                                    (jit::flag_effects(insn).reads & undefined) != 0)) {
                 return true;
             }
-            if (known && undefined_result(insn, ecx)) {
+            if (known && (undefined_result(insn, ecx) ||
+                          (compares_to_flags(insn) && (status & kC1) != 0))) {
                 return true;
             }
             if (known && state.instructions != before) {

@@ -73,7 +73,8 @@ std::optional<i32> esp_movement(const Insn& insn) {
             break;
     }
     // A byte register of the same number is taken for the register: that only costs a frame.
-    return insn.dst == kEsp || (insn.src == kEsp && insn.op == Op::xchg) || insn.op == Op::leave
+    const bool both = insn.op == Op::xchg || insn.op == Op::xadd;
+    return insn.dst == kEsp || (insn.src == kEsp && both) || insn.op == Op::leave
                ? std::nullopt
                : std::optional(0);
 }

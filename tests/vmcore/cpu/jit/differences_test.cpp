@@ -105,6 +105,34 @@ TEST_P(differences, an_operand_by_way_of_fs_is_not_in_the_frame) {
     EXPECT_EQ(machine.state.gpr[kEcx], 0x1234u);
 }
 
+TEST_P(differences, xadd_moves_esp_away_from_its_frame) {
+    TestMachine machine(GetParam());
+    machine.poke<u32>(kTop - 0x74, kData);
+    // push; xadd [esp-0x70],esp; push; push; hlt: the stack then is at the sum
+    machine.state.gpr[kEsp] = kTop;
+    EXPECT_TRUE(machine.run("6a 01 0f c1 64 24 90 6a 08 6a 09 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEsp], kData - 8);
+    EXPECT_EQ(machine.peek<u32>(kData - 8), 9u);
+}
+
+TEST_P(differences, a_control_word_from_a_device_is_read_once) {
+    TestMachine machine(GetParam());
+    RecordingDevice device;
+    device.next_read = 0x1300;  // exceptions unmasked: for the interpreter
+    ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
+    EXPECT_TRUE(machine.run("d9 2d 00 00 00 f0 f4", kBudget).halted);  // fldcw [dev]
+    EXPECT_EQ(machine.state.x87.control & 0x1f00, 0x1300);
+    EXPECT_EQ(device.next_read, 0x1301u);
+}
+
+TEST_P(differences, an_x87_store_into_code_is_noted_like_others) {
+    TestMachine machine(GetParam());
+    // fninit; fst dword [kCode+0x20] (in the code's own granule); hlt
+    EXPECT_TRUE(machine.run("db e3 d9 15 20 00 01 00 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.x87.instruction_offset, kCode + 2);
+    EXPECT_EQ(machine.state.x87.operand_offset, kCode + 0x20);
+}
+
 TEST_P(differences, flags_at_a_fault_of_an_instruction_across_pages_are_exact) {
     TestMachine machine(GetParam());
     machine.enable_paging();
