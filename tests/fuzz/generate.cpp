@@ -549,7 +549,8 @@ class Generator {
                 break;
             case 2:
             case 3:
-                if (case_.paging == PagingKind::off) {
+                // Global pages are the same in all directories, or translations are stale.
+                if (case_.paging == PagingKind::off || case_.global) {
                     return plain();
                 }
                 load(unit, reg,
