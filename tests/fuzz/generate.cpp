@@ -731,7 +731,8 @@ class Generator {
         }
     }
     void event(u32 slice) {
-        Event event{.slice = slice};
+        Event event{};
+        event.slice = slice;
         switch (random_.below(8)) {
             case 0:
             case 1:
