@@ -23,10 +23,11 @@ class CpuArena {
     // Six flat tables of translations: {supervisor, user} x {read, write, fetch}.
     static constexpr u32 kTables = 64 * 1024;
     static constexpr u32 kTableBytes = (1u << 20) * sizeof(u64);
-    // Two tables {supervisor, user} of emitted code by the low bits of EIP.
+    // Two tables {supervisor, user} for the engine's indirect jumps, by the low bits of EIP.
     static constexpr u32 kJumpTables = kTables + 6 * kTableBytes;
     static constexpr u32 kJumpTableEntries = 1u << 16;
-    static constexpr u32 kJumpTableBytes = kJumpTableEntries * sizeof(u64);
+    static constexpr u32 kJumpEntryBytes = 16;
+    static constexpr u32 kJumpTableBytes = kJumpTableEntries * kJumpEntryBytes;
     static constexpr u32 kSize = kJumpTables + 2 * kJumpTableBytes;
 
     static constexpr u32 table_offset(bool user, unsigned access) {

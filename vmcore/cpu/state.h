@@ -116,12 +116,12 @@ struct CpuState {
     std::array<u32, 8> gpr{};
     u32 eip = 0xfff0;
     u32 eflags = eflags::kFixed;
+    // The value of `instructions` at which emitted code looks up: 0 as soon as there is a request.
+    std::atomic<u64> stop_at{0};
     std::array<Segment, kSegCount> seg{};
     // Derived from the segments by Cpu: what may be done at any offset without a check (bits below).
     std::array<u8, kSegCount> anywhere{};
     std::atomic<u32> requests{0};
-    // The value of `instructions` at which emitted code looks up: 0 as soon as there is a request.
-    std::atomic<u64> stop_at{0};
 
     Segment ldtr, tr;
     DescriptorTable gdtr, idtr;
@@ -167,6 +167,8 @@ struct CpuState {
 static_assert(offsetof(CpuState, gpr) == 0);
 static_assert(offsetof(CpuState, eip) == 32);
 static_assert(offsetof(CpuState, eflags) == 36);
+static_assert(offsetof(CpuState, stop_at) == 40);
+static_assert(offsetof(CpuState, anywhere) + kSegCount <= 128);
 static_assert(sizeof(Segment) == 12);
 
 }  // namespace ennead::vmcore

@@ -46,6 +46,10 @@ class GuestRam {
     void written(std::span<const u8> bytes) {
         written(PhysAddr{static_cast<u64>(bytes.data() - base_)}, bytes.size());
     }
+    // Whether a write there has to be told of.
+    [[nodiscard]] bool holds_code(std::span<const u8> bytes) const {
+        return code_.touches(PhysAddr{static_cast<u64>(bytes.data() - base_)}, bytes.size());
+    }
     [[nodiscard]] CodeMap& code() { return code_; }
     void watch_code(CodeWatcher* watcher) { watcher_ = watcher; }
     // Does nothing if another watches by now.

@@ -3,6 +3,9 @@
 #include "vmcore/cpu/jit/block_cache.h"
 
 #include <algorithm>
+#include <cstring>
+#include <new>
+#include <type_traits>
 #include <utility>
 
 namespace ennead::vmcore::jit {
@@ -11,115 +14,135 @@ namespace {
 // More than any block's code: kMaxBlockInsns of the longest forms.
 constexpr u64 kMostBlockBytes = 32 * 1024;
 
+// Regions are released without a destructor being run.
+static_assert(std::is_trivially_destructible_v<Block> &&
+              std::is_trivially_destructible_v<Interpreted>);
+
 }  // namespace
 
-BlockCache::BlockCache(Hooks hooks)
-    : hooks_(std::move(hooks)), thunks_(make_thunks(memory_)), emitter_(thunks_, *this) {
+BlockCache::BlockCache(Hooks hooks, CodeMap& marks)
+    : hooks_(std::move(hooks)),
+      marks_(marks),
+      thunks_(make_thunks(memory_)),
+      emitter_(thunks_, *this) {
     links_.emplace_back();
-    constexpr std::size_t kUsual = 1u << 16;  // of a system that has booted
-    blocks_.reserve(kUsual);
 }
 
-BlockCache::~BlockCache() {
-    for (auto& region : regions_) {
-        for (auto& block : region) {
-            for (Interpreted* each : block->interpreted) {
-                delete each;
-            }
-        }
-    }
-}
-
-Block* BlockCache::find(PhysAddr address, u32 eip, bool user) const {
-    const auto found = blocks_.find(key(address, eip, user));
-    return found == blocks_.end() ? nullptr : found->second;
-}
+BlockCache::~BlockCache() = default;
 
 u32 BlockCache::new_link(u32 eip, Link::Entry entry) {
-    u32 number = 0;
-    if (free_links_.empty()) {
+    u32 number = free_links_;
+    if (number == 0) {
         number = static_cast<u32>(links_.size());
         links_.emplace_back();
     } else {
-        number = free_links_.back();
-        free_links_.pop_back();
+        free_links_ = links_[number].sibling;
     }
-    links_[number] = {.eip = eip, .entry = entry};
-    fresh_links_.push_back(number);
+    links_[number] = {};
+    links_[number].eip = eip;
+    links_[number].entry = entry;
+    links_[number].sibling = fresh_links_;
+    fresh_links_ = number;
     return number;
 }
 
-Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page,
-                             CodeMap& marks) {
+Interpreted* BlockCache::new_interpreted() {
+    return new (current_->memory.allocate(sizeof(Interpreted), alignof(Interpreted))) Interpreted;
+}
+
+Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far) {
     plan_block(eip, user, page.bytes, exact_flags_, plan_);
-    return plan_.count == 0 ? nullptr : make(address, page, nullptr, marks);
+    return make(address, page, nullptr, far, false);
 }
 
 Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
-                                        const CodePage& next, CodeMap& marks) {
+                                        const CodePage& next) {
     plan_straddling(eip, user, page.bytes, next.bytes, exact_flags_, plan_);
-    return plan_.count == 0 ? nullptr : make(address, page, &next, marks);
+    return make(address, page, &next, true, false);
+}
+
+// A copy that lives as long as the block being made.
+template <class T>
+std::span<const T> BlockCache::keep(const std::vector<T>& from) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    if (from.empty()) {
+        return {};
+    }
+    void* const to = current_->memory.allocate(from.size() * sizeof(T), alignof(T));
+    std::memcpy(to, from.data(), from.size() * sizeof(T));
+    return {static_cast<const T*>(to), from.size()};
 }
 
 // What plan_ says.
-Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* next,
-                        CodeMap& marks, bool plain) {
+Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* next, bool far,
+                        bool plain) {
+    if (plan_.count == 0) {
+        return nullptr;
+    }
     u8* const base = memory_.reserve(kMostBlockBytes, [this](unsigned region) { evict(region); });
-    auto block = std::make_unique<Block>();
-    block->eip = plan_.eip;
-    block->address = address;
-    block->length = static_cast<u16>(plan_.length);
-    block->count = static_cast<u8>(plan_.count);
-    block->user = plan_.user;
-    block->is_plain = plain;
-    block->code = base;
-    block->depends = plan_.depends;
-    block->second_page = next != nullptr ? next->number : Block::kNoPage;
-    fresh_links_.clear();
-    emitter_.emit(plan_, {page.fetch_entry, next != nullptr ? next->fetch_entry : 0},
-                  reinterpret_cast<u64>(base), *block);
-    block->code_size = static_cast<u32>(emitter_.size());
-    emitter_.copy(memory_.commit(block->code_size));
+    current_ = &regions_[memory_.region_of(base)];
+    auto& block = *new (current_->memory.allocate(sizeof(Block), alignof(Block))) Block;
+    block.eip = plan_.eip;
+    block.length = static_cast<u16>(plan_.length);
+    block.count = static_cast<u8>(plan_.count);
+    block.user = plan_.user;
+    block.address = address;
+    block.code = base;
+    block.is_plain = plain;
+    block.second_page = next != nullptr ? next->number : Block::kNoPage;
+    fresh_links_ = 0;
+    const bool emitted = emitter_.emit(
+        plan_, {page.fetch_entry, next != nullptr ? next->fetch_entry : 0}, far, base, block);
+    block.first_link = fresh_links_;
+    if (!emitted) {
+        while (fresh_links_ != 0) {
+            const u32 number = std::exchange(fresh_links_, links_[fresh_links_].sibling);
+            links_[number].sibling = std::exchange(free_links_, number);
+        }
+        return nullptr;
+    }
+    const std::span<const u8> code = emitter_.code();
+    block.code_size = static_cast<u32>(code.size());
+    std::memcpy(memory_.commit(code.size()), code.data(), code.size());
     for (const EmittedLink& each : emitter_.links()) {
         Link& link = links_[each.number];
         link.place = base + each.place;
         link.stub = base + each.stub;
-        link.from = block.get();
+        link.from = &block;
     }
-    block->links = fresh_links_;
-    // The stubs are emitted late, so their order is not that of the sites.
-    std::ranges::sort(block->sites, {}, &Site::offset);
+    block.sites = keep(emitter_.sites());
+    block.depends = keep(plan_.depends);
 
     ++counters_.translated;
-    counters_.translated_insns += block->count;
-    counters_.code_bytes += block->code_size;
-    Block* const made = block.get();
-    if (!plain) {
-        blocks_[key(address, made->eip, made->user)] = made;
-    }
-    for (const u64 number : {page.number, made->second_page}) {
+    counters_.translated_insns += block.count;
+    counters_.code_bytes += block.code_size;
+    index_.insert(block);
+    for (const u32 number : {page.number, block.second_page}) {
         if (number != Block::kNoPage) {
-            pages_[number].push_back(made);
-            mark_ranges(*made, number, marks);
+            index_.insert_in_page(block, number);
+            mark_ranges(block, number);
         }
     }
-    regions_[memory_.region_of(base)].push_back(std::move(block));
-    return made;
+    current_->blocks.push_back(&block);
+    return &block;
 }
 
-void BlockCache::mark_ranges(const Block& block, u64 page, CodeMap& marks) const {
+void BlockCache::mark_ranges(const Block& block, u32 page) {
     const bool second = page == block.second_page;
     for (const Block::Range& range : block.depends) {
         if (range.second == second) {
-            marks.mark(PhysAddr{page * kPageSize + range.first},
-                       u64{range.last} - range.first + 1u);
+            marks_.mark(PhysAddr{u64{page} * kPageSize + range.first},
+                        u64{range.last} - range.first + 1u);
         }
     }
 }
 
 void BlockCache::connect(u32 number, Block& target) {
-    Link& link = links_[number];
     disconnect(number);
+    Link& link = links_[number];
+    if (link.entry == Link::Entry::far && target.far_entry == Block::kNoEntry) {
+        return;
+    }
     link.to = &target;
     link.next = target.incoming;
     link.previous = 0;
@@ -154,33 +177,22 @@ void BlockCache::drop(Block& block) {
     while (block.incoming != 0) {
         disconnect(block.incoming);
     }
-    for (const u32 number : block.links) {
+    for (u32 number = block.first_link; number != 0; number = links_[number].sibling) {
         disconnect(number);
     }
-    hooks_.forget_jump(block.user, block.eip, block.code);
-    const auto found = blocks_.find(key(block.address, block.eip, block.user));
-    if (found == blocks_.end()) {
-        return;
+    if (block.far_entry != Block::kNoEntry) {
+        hooks_.forget_jump(block.user, block.eip, block.code + block.far_entry);
     }
-    if (found->second == &block) {
-        blocks_.erase(found);
-    } else if (found->second->plain == &block) {
-        found->second->plain = nullptr;
-    }
+    index_.erase(block);
 }
 
-Block* BlockCache::plain(Block& block, const CodePage& page, CodeMap& marks) {
-    if (block.plain == nullptr) {
-        plan_block(block.eip, block.user, page.bytes, exact_flags_, plan_);
-        plan_.frame = {};
-        Block* const made = make(block.address, page, nullptr, marks, true);
-        // The block itself may have been evicted to make room.
-        if (Block* const whole = find(made->address, made->eip, made->user)) {
-            whole->plain = made;
-        }
-        return made;
+Block* BlockCache::plain(Block& block, const CodePage& page) {
+    if (Block* const known = index_.find(block.address, block.eip, block.user, true)) {
+        return known;
     }
-    return block.plain;
+    plan_block(block.eip, block.user, page.bytes, exact_flags_, plan_);
+    plan_.frame = {};
+    return make(block.address, page, nullptr, false, true);
 }
 
 void BlockCache::discard(Block& block) {
@@ -189,13 +201,13 @@ void BlockCache::discard(Block& block) {
     hooks_.forget_returns();
 }
 
-bool BlockCache::written(PhysAddr address, u64 length, CodeMap& marks) {
+bool BlockCache::written(PhysAddr address, u64 length) {
     bool any = false;
     for (u64 at = raw(address), end = at + length; at < end;) {
         const u64 page = at / kPageSize;
         const u64 page_end = std::min((page + 1) * kPageSize, end);
-        any |= written_in_page(page, static_cast<u32>(at & kPageMask),
-                               static_cast<u32>((page_end - 1) & kPageMask), marks);
+        any |= written_in_page(static_cast<u32>(page), static_cast<u32>(at & kPageMask),
+                               static_cast<u32>((page_end - 1) & kPageMask));
         at = page_end;
     }
     if (any) {
@@ -204,72 +216,63 @@ bool BlockCache::written(PhysAddr address, u64 length, CodeMap& marks) {
     return any;
 }
 
-bool BlockCache::written_in_page(u64 page, u32 first, u32 last, CodeMap& marks) {
-    const auto found = pages_.find(page);
-    if (found == pages_.end()) {
-        return false;
-    }
-    std::vector<Block*> hit;
-    for (Block* const block : found->second) {
+bool BlockCache::written_in_page(u32 page, u32 first, u32 last) {
+    bool any = false;
+    for (Block *block = index_.first_in_page(page), *next = nullptr; block != nullptr;
+         block = next) {
+        next = BlockIndex::next_in_page(*block, page);
         const bool second = page == block->second_page;
         if (std::ranges::any_of(block->depends, [&](const Block::Range& range) {
                 return range.second == second && range.first <= last && range.last >= first;
             })) {
-            hit.push_back(block);
+            take_from_pages(*block);
+            drop(*block);
+            ++counters_.invalidated;
+            any = true;
         }
     }
-    for (Block* const block : hit) {
-        take_from_pages(*block);
-        drop(*block);
-        ++counters_.invalidated;
-    }
-    if (hit.empty()) {
-        return false;
-    }
-    marks.clear(PhysAddr{page * kPageSize});
-    if (const auto left = pages_.find(page); left != pages_.end()) {
-        for (const Block* const block : left->second) {
-            mark_ranges(*block, page, marks);
+    if (any) {
+        marks_.clear(PhysAddr{u64{page} * kPageSize});
+        for (const Block* left = index_.first_in_page(page); left != nullptr;
+             left = BlockIndex::next_in_page(*left, page)) {
+            mark_ranges(*left, page);
         }
     }
-    return true;
+    return any;
 }
 
 // Marks stay: what is marked without need only makes writes a little slower.
 void BlockCache::take_from_pages(Block& block) {
-    for (const u64 number : {raw(block.address) / kPageSize, block.second_page}) {
-        const auto page = pages_.find(number);
-        if (page != pages_.end()) {
-            std::erase(page->second, &block);
-            if (page->second.empty()) {
-                pages_.erase(page);
-            }
-        }
+    index_.erase_from_page(block, block.page());
+    if (block.second_page != Block::kNoPage) {
+        index_.erase_from_page(block, block.second_page);
     }
 }
 
 void BlockCache::evict(unsigned region) {
-    for (const std::unique_ptr<Block>& block : regions_[region]) {
+    for (Block* const block : regions_[region].blocks) {
         take_from_pages(*block);
         drop(*block);
-        for (const u32 number : block->links) {
-            free_links_.push_back(number);
+        while (block->first_link != 0) {
+            const u32 number = std::exchange(block->first_link, links_[block->first_link].sibling);
             links_[number] = {};
-        }
-        for (Interpreted* each : block->interpreted) {
-            delete each;
+            links_[number].sibling = std::exchange(free_links_, number);
         }
         ++counters_.evicted;
     }
-    regions_[region].clear();
+    regions_[region].blocks.clear();
+    regions_[region].memory.release();
     hooks_.forget_returns();
 }
 
-void BlockCache::clear(CodeMap& marks) {
-    for (const auto& page : pages_) {
-        marks.clear(PhysAddr{page.first * kPageSize});
-    }
+void BlockCache::clear() {
     for (unsigned region = 0; region < CodeMemory::kRegions; ++region) {
+        for (const Block* const block : regions_[region].blocks) {
+            marks_.clear(block->address);
+            if (block->second_page != Block::kNoPage) {
+                marks_.clear(PhysAddr{u64{block->second_page} * kPageSize});
+            }
+        }
         evict(region);
     }
 }
@@ -278,13 +281,13 @@ const Block* BlockCache::at(const u8* code) const {
     if (!memory_.contains(code)) {
         return nullptr;
     }
-    const auto& blocks = regions_[memory_.region_of(code)];
-    const auto after = std::ranges::upper_bound(
-        blocks, code, {}, [](const std::unique_ptr<Block>& block) { return block->code; });
+    const auto& blocks = regions_[memory_.region_of(code)].blocks;
+    const auto after =
+        std::ranges::upper_bound(blocks, code, {}, [](const Block* block) { return block->code; });
     if (after == blocks.begin()) {
         return nullptr;
     }
-    const Block* const block = std::prev(after)->get();
+    const Block* const block = *std::prev(after);
     return code <= block->code + block->code_size ? block : nullptr;
 }
 

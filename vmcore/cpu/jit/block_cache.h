@@ -4,12 +4,12 @@
 #pragma once
 
 #include <array>
-#include <deque>
-#include <memory>
-#include <unordered_map>
+#include <functional>
+#include <memory_resource>
 #include <vector>
 
 #include "vmcore/cpu/jit/block.h"
+#include "vmcore/cpu/jit/block_index.h"
 #include "vmcore/cpu/jit/code_memory.h"
 #include "vmcore/cpu/jit/emitter.h"
 #include "vmcore/cpu/jit/plan.h"
@@ -29,70 +29,86 @@ struct CacheCounters {
 };
 
 // vCPU thread only.
-class BlockCache final : private LinkNumbers {
+class BlockCache final : private BlockParts {
   public:
     struct Hooks {
         // Emitted code that is in use may not be returned to any more (the return stack).
         std::function<void()> forget_returns;
-        // `code` is about to become invalid as the target of indirect jumps to `eip`.
+        // The entry `code` is about to become invalid as the target of indirect jumps to `eip`.
         std::function<void(bool user, u32 eip, const u8* code)> forget_jump;
     };
 
-    explicit BlockCache(Hooks hooks);
+    // `marks`: those of the RAM that code is in; they outlive the cache.
+    BlockCache(Hooks hooks, CodeMap& marks);
     ~BlockCache();
 
     [[nodiscard]] const Thunks& thunks() const { return thunks_; }
 
     // The block for the linear `eip`, which lies at `address`; null if there is none yet.
-    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user)
-        const;  // A page that code is in: its bytes, and what the fetch table holds for it.
+    [[nodiscard]] Block* find(PhysAddr address, u32 eip, bool user) const {
+        return index_.find(address, eip, user, false);
+    }
+    // A page that code is in: its bytes, and what the fetch table holds for it.
     struct CodePage {
         const u8* bytes = nullptr;
         u64 fetch_entry = 0;
-        u64 number = 0;  // physical
+        u32 number = 0;  // physical
     };
-    // Makes it. Null if the first instruction does not lie in the page as a whole, or is longer
-    // than an instruction can be. Not while emitted code is being run.
-    Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, CodeMap& marks);
+    // Makes it, with an entry for jumps from other pages if `far`; it takes the place of the one
+    // that there is, which stays good for those who lead there already. Null if the first
+    // instruction does not lie in the page as a whole, or is longer than an instruction can be. Not
+    // while emitted code is being run.
+    Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far);
     // The same for one instruction that ends in the page `next`; null if it does not.
     Block* translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
-                                const CodePage& next, CodeMap& marks);
+                                const CodePage& next);
 
     [[nodiscard]] const Link& link(u32 number) const { return links_[number]; }
+    // Does nothing if the target has no entry of the kind.
     void connect(u32 number, Block& target);
 
-    // The same block without a frame (made if need be): entered at its near entry.
-    Block* plain(Block& block, const CodePage& page, CodeMap& marks);
+    // The same block without a frame (made if need be): entered at its near entry. Null as in
+    // translate().
+    Block* plain(Block& block, const CodePage& page);
     // Its bytes are the same, but another page lies behind by now.
     void discard(Block& block);
     // Bytes were written: drops the blocks that depend on them. True if there were any.
-    bool written(PhysAddr address, u64 length, CodeMap& marks);
-    void clear(CodeMap& marks);
+    bool written(PhysAddr address, u64 length);
+    void clear();
 
-    // The block whose emitted code holds `code`.
+    // The block whose emitted code holds `code`, or ends there.
     [[nodiscard]] const Block* at(const u8* code) const;
+    // Calls `visit(const Block&)` for all that can still be entered, in no order.
+    template <class Visit>
+    void for_each(Visit visit) const {
+        index_.for_each(visit);
+    }
 
     // All flags are kept everywhere, as the interpreter has them: for tests.
     void set_exact_flags(bool on) { exact_flags_ = on; }
     [[nodiscard]] const CacheCounters& counters() const { return counters_; }
 
   private:
-    using Key = u64;
-    static Key key(PhysAddr address, u32 eip, bool user) {
-        return raw(address) / kPageSize << 33 | u64{eip} << 1 | (user ? 1 : 0);
-    }
-
     u32 new_link(u32 eip, Link::Entry entry) override;
-    Block* make(PhysAddr address, const CodePage& page, const CodePage* next, CodeMap& marks,
-                bool plain = false);
-    void mark_ranges(const Block& block, u64 page, CodeMap& marks) const;
-    bool written_in_page(u64 page, u32 first, u32 last, CodeMap& marks);
+    Interpreted* new_interpreted() override;
+    Block* make(PhysAddr address, const CodePage& page, const CodePage* next, bool far, bool plain);
+    template <class T>
+    std::span<const T> keep(const std::vector<T>& from);
+    void mark_ranges(const Block& block, u32 page);
+    bool written_in_page(u32 page, u32 first, u32 last);
     void take_from_pages(Block& block);
     void drop(Block& block);
     void disconnect(u32 number);
     void evict(unsigned region);
 
+    // What was made in a region of code memory lives and dies with it.
+    struct Region {
+        std::pmr::monotonic_buffer_resource memory;
+        std::vector<Block*> blocks;  // in order of address; dropped ones too
+    };
+
     Hooks hooks_;
+    CodeMap& marks_;
     CodeMemory memory_;
     Thunks thunks_;
     BlockEmitter emitter_;
@@ -100,13 +116,12 @@ class BlockCache final : private LinkNumbers {
     bool exact_flags_ = false;
     CacheCounters counters_;
 
-    std::unordered_map<Key, Block*> blocks_;
-    std::unordered_map<u64, std::vector<Block*>> pages_;  // by physical page number
-    // In order of address; dropped ones too, until their region is evicted.
-    std::array<std::vector<std::unique_ptr<Block>>, CodeMemory::kRegions> regions_;
-    std::deque<Link> links_;  // [0] is not used
-    std::vector<u32> free_links_;
-    std::vector<u32> fresh_links_;  // of the block being made
+    BlockIndex index_;
+    std::array<Region, CodeMemory::kRegions> regions_;
+    Region* current_ = nullptr;  // that of the block being made
+    std::vector<Link> links_;    // [0] is not used
+    u32 free_links_ = 0;         // a list by `sibling`
+    u32 fresh_links_ = 0;        // of the block being made, the same
 };
 
 }  // namespace ennead::vmcore::jit

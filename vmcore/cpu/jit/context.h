@@ -24,8 +24,8 @@ struct JitContext {
     u32 flags = 0;
     // Masked interrupts, taken out of CpuState::requests while emitted code runs; STI looks here.
     u32 held_requests = 0;
-    u64 site = 0;        // where an exit came from: the return address of the call that led to it
     u32 link = 0;        // the number of the link to be made
+    u32 exit = 0;        // why C++ wants emitted code to be left (Exit)
     u32 bit_number = 0;  // of BT and its kin, on the way to its use
     // Stands in for memory that cannot be reached directly.
     alignas(16) std::array<u8, 32> bounce{};
@@ -45,8 +45,6 @@ enum class Exit : u32 {
     miss,         // nothing known for eip
     link,         // the link `JitContext::link` has no target yet
     poll,         // at stop_at, before the instruction at eip
-    fault,        // the instruction around `site` faulted
-    changed,      // the instruction before `site` has changed code or mode
     done,         // the state is complete as it is: the interpreter did the last instruction
     undelivered,  // the same, but that instruction faulted
 };
@@ -63,6 +61,14 @@ inline asmjit::x86::Gp guest(unsigned gpr) {
 inline asmjit::x86::Gp guest64(unsigned gpr) {
     return asmjit::x86::gpq(host_number(gpr));
 }
+
+// An entry of the arena's jump tables. Zeros are an entry that matches nothing but EIP 0, whose
+// entry is never all zeros.
+struct JumpEntry {
+    u32 minus_eip = 0;         // so that a sum can be compared with 0, which leaves the flags alone
+    const u8* code = nullptr;  // a far entry
+};
+static_assert(sizeof(JumpEntry) == CpuArena::kJumpEntryBytes);
 
 // R15: CpuState. R8: CpuState::instructions. R13: distance from guest to host memory. R14: an
 // address; between blocks, the EIP that an indirect jump wants. R10: saved flags. R11: scratch,
@@ -84,6 +90,10 @@ constexpr std::size_t segment_field(Seg seg) {
 }
 constexpr std::size_t selector_field(Seg seg) {
     return segment_field(seg) + offsetof(Segment, selector);
+}
+inline asmjit::x86::Mem sized(asmjit::x86::Mem memory, u32 bytes) {
+    memory.setSize(bytes);
+    return memory;
 }
 inline asmjit::x86::Mem context_field(std::size_t offset, u32 size) {
     return state_field(kContext + offset, size);

@@ -10,7 +10,6 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 namespace {
 
@@ -103,15 +102,14 @@ bool to_memory(const Insn& insn) {
     return insn.dst == kNoRegister;
 }
 
-HostMemory host_memory(const Mem& at) {
-    return {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()};
-}
-
 }  // namespace
 
-void BlockEmitter::emit_bytes(HostMemory memory) {
-    const Reencoded code(insn(), memory);
+void BlockEmitter::emit_bytes(const Insn& insn, HostMemory memory) {
+    const Reencoded code(insn, memory);
     a_.embed(code.bytes().data(), code.bytes().size());
+}
+void BlockEmitter::emit_bytes(const Mem& at) {
+    emit_bytes(insn(), {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()});
 }
 
 bool BlockEmitter::emit_generic() {
@@ -128,7 +126,7 @@ bool BlockEmitter::emit_generic() {
         if (operation_wants_flags()) {
             need_flags();
         }
-        emit_bytes({});
+        emit_bytes(insn(), {});
     } else {
         const Use use = to_memory(insn()) ? what.destination : Use::read;
         const AccessKind kind = insn().op == Op::xchg ? AccessKind::modify : kind_of(use);
@@ -140,23 +138,19 @@ bool BlockEmitter::emit_generic() {
             return false;  // AL is an operand beside AH
         }
         if (high == 0) {
-            operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+            emit_bytes(begin_operand(kind));
         } else {
             // AH cannot be named beside the host's registers for addresses: AL takes its place for
             // a moment.
+            const Mem at = begin_operand(kind, false);
+            const u8 exchange[2] = {0x86, static_cast<u8>(0xc0 | high << 3 | (high - 4))};
             Insn swapped = insn();
             swapped.modrm = static_cast<u8>(swapped.modrm & ~(4u << 3));
-            operand_access(
-                kind,
-                [this, swapped, high](const Mem& at) {
-                    const u8 exchange[2] = {0x86, static_cast<u8>(0xc0 | high << 3 | (high - 4))};
-                    a_.embed(exchange, 2);
-                    const Reencoded code(swapped, host_memory(at));
-                    a_.embed(code.bytes().data(), code.bytes().size());
-                    a_.embed(exchange, 2);
-                },
-                false);
+            a_.embed(exchange, 2);
+            emit_bytes(swapped, {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()});
+            a_.embed(exchange, 2);
         }
+        end_access();
     }
     if (all_killed) {
         flags_produced();
@@ -207,7 +201,7 @@ bool BlockEmitter::emit_register_form() {
 }
 
 // The host's own division would raise a signal where the guest's raises #DE, so what may do that is
-// told apart before. The operand is read only once: a device may be behind it.
+// told apart before, and left to the interpreter.
 bool BlockEmitter::emit_divide() {
     const Insn& i = insn();
     const bool is_signed = i.op == Op::idiv;
@@ -218,63 +212,55 @@ bool BlockEmitter::emit_divide() {
         return false;
     }
     save_flags();
-    const SavedFlags saved = flags_;
     if (i.has_memory) {
-        operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
+        const Mem at = begin_operand(AccessKind::read_first);
+        leaves_if_finished();
+        a_.mov(r11d, sized(at, 4));
+        end_access();
     } else {
         a_.mov(r11d, guest(i.rm()));
     }
-    Label exception = a_.newLabel(), done = a_.newLabel();
     if (is_signed) {
         // Mostly EDX:EAX is a 32-bit value and the divisor neither 0 nor -1.
-        Label wide = a_.newLabel();
+        Stub wide = stub(Stub::Kind::wide_division);
         a_.lea(r13d, ptr(r11, 1));
         a_.cmp(r13d, 1);
-        a_.jbe(wide);
+        wide.from[wide.from_count++] = jump_later(CondCode::kBE);
         a_.mov(r13d, eax);
         a_.sar(r13d, 31);
         a_.cmp(r13d, edx);
-        a_.jne(wide);
+        wide.from[wide.from_count++] = jump_later(CondCode::kNE);
         a_.idiv(r11d);
-        later([this, wide, exception, done] { emit_wide_division(wide, exception, done); });
+        wide.back = offset();
+        later(wide);
     } else {
         a_.cmp(edx, r11d);
-        a_.jae(exception);
+        finish_elsewhere(jump_later(CondCode::kAE));
         a_.div(r11d);
     }
-    a_.bind(done);
-    later([this, exception, saved] {
-        a_.bind(exception);
-        flags_ = saved;
-        emit_restore();
-        Interpreted* const what = record(true);
-        what->handler = [](Cpu& cpu, const Insn&) { return cpu.raise(Vector::de); };
-        call_interpreter(what);
-    });
     flags_produced();
     producer_ = -1;
     return true;
 }
 
 // EDX:EAX by R11D, signed, where the quotient may not fit.
-void BlockEmitter::emit_wide_division(Label begin, Label exception, Label done) {
-    a_.bind(begin);
+void BlockEmitter::emit_wide_division(const Stub& stub) {
+    std::array<Place, 3> exception;
     a_.movsxd(r11, r11d);
     a_.test(r11, r11);
-    a_.jz(exception);
+    exception[0] = jump_later(CondCode::kZ);
     a_.mov(r13, rdx);
     a_.shl(r13, 32);
     a_.mov(r14d, eax);
     a_.or_(r13, r14);
     // The least dividend by -1 is the one case that does not fit 64 bits either. By anything else
     // it does, and the registers are to stay if it does not fit 32.
-    Label divide = a_.newLabel(), fits = a_.newLabel();
     a_.cmp(r11, -1);
-    a_.jne(divide);
+    const ShortPlace divide = short_jump_later(CondCode::kNE);
     a_.mov(r14, r13);
     a_.neg(r14);
-    a_.jo(exception);
-    a_.bind(divide);
+    exception[1] = jump_later(CondCode::kO);
+    land(divide);
     a_.mov(gpr_field(kEax), eax);
     a_.mov(gpr_field(kEdx), edx);
     a_.mov(rax, r13);
@@ -282,14 +268,16 @@ void BlockEmitter::emit_wide_division(Label begin, Label exception, Label done) 
     a_.idiv(r11);
     a_.movsxd(r14, eax);
     a_.cmp(r14, rax);
-    a_.je(fits);
+    const ShortPlace fits = short_jump_later(CondCode::kE);
     a_.mov(eax, gpr_field(kEax));
     a_.mov(edx, gpr_field(kEdx));
-    a_.jmp(exception);
-    a_.bind(fits);
+    a_.cmp(eax, eax);
+    exception[2] = jump_later(CondCode::kE);
+    land(fits);
     a_.mov(eax, eax);
     a_.mov(edx, edx);
-    a_.jmp(done);
+    jump_back(stub.back);
+    finish_elsewhere(exception);
 }
 
 // BT and its kin with the bit's number in a register, which may point far away from the operand.
@@ -319,28 +307,26 @@ bool BlockEmitter::emit_bit_string() {
     a_.mov(r13d, guest(i.src));
     a_.sar(r13d, 5);
     a_.lea(r14d, ptr(r14, r13, 2));
-    access(r14d, 4, kind, [this, op = i.op, lock = i.lock, number](const Mem& at) {
-        a_.mov(r11d, number);
-        if (lock) {
-            a_.lock();
-        }
-        Mem operand = at;
-        operand.setSize(4);
-        switch (op) {
-            case Op::bt:
-                a_.bt(operand, r11d);
-                break;
-            case Op::bts:
-                a_.bts(operand, r11d);
-                break;
-            case Op::btr:
-                a_.btr(operand, r11d);
-                break;
-            default:
-                a_.btc(operand, r11d);
-                break;
-        }
-    });
+    const Mem operand = sized(begin_access(r14d, 4, kind), 4);
+    a_.mov(r11d, number);
+    if (i.lock) {
+        a_.lock();
+    }
+    switch (i.op) {
+        case Op::bt:
+            a_.bt(operand, r11d);
+            break;
+        case Op::bts:
+            a_.bts(operand, r11d);
+            break;
+        case Op::btr:
+            a_.btr(operand, r11d);
+            break;
+        default:
+            a_.btc(operand, r11d);
+            break;
+    }
+    end_access();
     flags_ = {};
     return true;
 }
@@ -367,7 +353,8 @@ void BlockEmitter::emit_pushf() {
     a_.shr(r13d, 8);
     a_.and_(r13d, kByLahf);
     a_.or_(r11d, r13d);
-    push([this](const Mem& at) { a_.mov(at, r11d); });
+    a_.mov(begin_push(), r11d);
+    end_push();
 }
 
 // What changes more than the arithmetic flags, DF and IF, or lets an interrupt in that waits, goes
@@ -376,23 +363,22 @@ void BlockEmitter::emit_popf() {
     // Nobody reads the flags of before; but a fault shows them where everything is to be exact.
     save_flags();
     const SavedFlags before = flags_;
-    Label special = a_.newLabel();
-    unanswered_ = special;
-    pop([this](const Mem& at) {
-        Mem word = at;
-        word.setSize(4);
-        a_.mov(r11d, word);
-    });
-    unanswered_.reset();
+    const Mem top = in_stack_frame(0, AccessKind::read_first)
+                        ? begin_in_frame(0, AccessKind::read_first)
+                        : begin_access(r12d, 4, AccessKind::read_first);
+    leaves_if_finished();
+    a_.mov(r11d, sized(top, 4));
+    end_access();
     const Mem flags = state_field(offsetof(CpuState, eflags), 4);
     const u32 movable = eflags::kArith | eflags::kDf | (plan_->user ? 0 : eflags::kIf);
     a_.mov(r13d, r11d);
     a_.xor_(r13d, flags);
+    flags_ = before;
     a_.test(r13d, static_cast<i32>(~(movable | eflags::kFixed)));
-    a_.jnz(special);
+    finish_elsewhere(jump_later(CondCode::kNZ));
     if (!plan_->user) {
         a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
-        a_.jne(special);
+        finish_elsewhere(jump_later(CondCode::kNE));
     }
     a_.lea(r12d, ptr(r12, 4));
     a_.and_(r13d, static_cast<i32>(movable & ~eflags::kArith));
@@ -405,12 +391,6 @@ void BlockEmitter::emit_popf() {
     a_.shl(r11d, 8);
     a_.or_(r10d, r11d);
     flags_ = {FlagsAt::raw, -1};
-    later([this, special, before] {
-        a_.bind(special);
-        flags_ = before;
-        emit_restore();
-        call_interpreter(record(true));
-    });
 }
 
 bool BlockEmitter::emit_flag_ops() {
@@ -450,19 +430,9 @@ bool BlockEmitter::emit_flag_ops() {
             // If an interrupt waits, the interpreter sees to it that the next instruction comes
             // first.
             save_flags();
-            Label waiting = a_.newLabel();
             a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
-            a_.jne(waiting);
+            finish_elsewhere(jump_later(CondCode::kNE));
             a_.or_(flags, static_cast<i32>(eflags::kIf));
-            const SavedFlags saved = flags_;
-            later([this, waiting, saved] {
-                a_.bind(waiting);
-                if (saved.at != FlagsAt::host) {
-                    flags_ = saved;
-                    emit_restore();
-                }
-                call_interpreter(record(true));
-            });
             return true;
         }
         default:

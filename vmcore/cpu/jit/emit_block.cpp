@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The frame around a block's instructions: entries, links, ways to the interpreter, and where flags
-// are kept.
+// The frame around a block's instructions: entries, ways to the interpreter, and where flags are
+// kept.
 #include <cstddef>
-#include <cstdlib>
 
 #include "vmcore/cpu/decode/tables.h"
 #include "vmcore/cpu/interp/handlers.h"
@@ -13,27 +12,47 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
-BlockEmitter::BlockEmitter(const Thunks& thunks, LinkNumbers& numbers)
-    : thunks_(thunks), numbers_(numbers) {}
+BlockEmitter::BlockEmitter(const Thunks& thunks, BlockParts& parts)
+    : thunks_(thunks), parts_(parts) {
+    code_.init(asmjit::Environment::host());
+    code_.setErrorHandler(&refusals_);
+    code_.attach(&a_);
+}
 
-void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block) {
+bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, const u8* base,
+                        Block& block) {
     plan_ = &plan;
-    block_ = &block;
+    base_ = reinterpret_cast<u64>(base);
     links_.clear();
-    later_.clear();
+    sites_.clear();
+    stubs_.clear();
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
     fpu_level_ = 0;
     frame_steps_ = plan.frame.base == kNoRegister ? 0 : plan.frame.steps;
-    code_.reset();
-    code_.init(asmjit::Environment::host(), base);
-    code_.attach(&a_);
+    index_ = 0;
+    refusals_.any = false;
+    a_.setOffset(0);
 
-    emit_entries(fetch);
-    for (index_ = 0; index_ < plan.count; ++index_) {
+    if (far) {
+        block.far_entry = static_cast<u16>(offset());
+        emit_far_entry(fetch.page);
+    }
+    block.poll_entry = static_cast<u16>(offset());
+    emit_poll();
+    block.near_entry = static_cast<u16>(offset());
+    if (plan.straddles) {
+        // The next page may be another one by now, however this place was reached.
+        a_.mov(r11, rcx);
+        leave_unless_mapped(plan.end(), fetch.next);
+    }
+    if (frame_steps_ != 0) {
+        emit_frame_check();
+    }
+    a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan.count)));
+    for (; index_ < plan.count; ++index_) {
         emit_step();
     }
     index_ = plan.count - 1;
@@ -41,82 +60,47 @@ void BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Blo
         need_flags();
         emit_link_jump(plan.end());
     }
-    // What is deferred may defer more.
-    for (std::size_t n = 0; n < later_.size(); ++n) {
-        const Later what = std::move(later_[n]);
-        index_ = what.index;
-        what.emit();
+    // Stubs may ask for further stubs.
+    for (std::size_t n = 0; n < stubs_.size(); ++n) {
+        const Stub each = stubs_[n];
+        emit_stub(each);
     }
-    code_.flatten();
-    code_.relocateToBase(base);
+    return !refusals_.any;
 }
 
-void BlockEmitter::copy(u8* to) {
-    if (code_.copyFlattenedData(to, code_.codeSize()) != asmjit::kErrorOk) {
-        std::abort();  // the sizes are asmjit's own
-    }
+// The comparison keeps the flags, whatever this block needs: if it fails, it is another block that
+// goes on with them.
+void BlockEmitter::emit_far_entry(u64 fetch_entry) {
+    a_.mov(r11, rcx);
+    leave_unless_mapped(plan_->eip, fetch_entry);
 }
 
-// The comparisons with what an indirect jump wanted and with the page that the linear address now
-// leads to keep the flags, whatever this block needs: if they fail, it is another block that goes
-// on with them.
-void BlockEmitter::emit_entries(FetchEntries fetch) {
-    Label wanted = a_.newLabel();
-    const u32 eip = plan_->eip;
-    a_.mov(r11, rcx);
-    a_.lea(ecx, ptr(r14, static_cast<i32>(0u - eip)));
-    a_.jecxz(ecx, wanted);
-    a_.mov(rcx, r11);
-    a_.jmp(Imm(thunks_.miss));
-
-    block_->far_entry = static_cast<u16>(offset());
-    a_.mov(r11, rcx);
-    a_.bind(wanted);
-    leave_unless_mapped(eip, fetch.page);
-
-    block_->poll_entry = static_cast<u16>(offset());
-    Label poll = a_.newLabel();
-    const bool keep_flags = plan_->steps[0].live_before != 0;
-    if (keep_flags) {
+void BlockEmitter::emit_poll() {
+    Stub poll = stub(Stub::Kind::poll);
+    poll.flags_wanted = plan_->steps[0].live_before != 0;
+    if (poll.flags_wanted) {
         fetch_flags();
     }
     a_.cmp(reg::count, state_field(offsetof(CpuState, stop_at), 8));
-    a_.jae(poll);
-    if (keep_flags) {
+    poll.from = {jump_later(CondCode::kAE)};
+    poll.from_count = 1;
+    later(poll);
+    if (poll.flags_wanted) {
         put_back_flags();
     }
-    later([this, poll, eip, keep_flags] {
-        a_.bind(poll);
-        if (keep_flags) {
-            put_back_flags();
-        }
-        a_.mov(r14d, eip);
-        a_.jmp(Imm(thunks_.poll));
-    });
-    block_->near_entry = static_cast<u16>(offset());
-    if (plan_->straddles) {
-        // The next page may be another one by now, however this place was reached.
-        a_.mov(r11, rcx);
-        leave_unless_mapped(plan_->end(), fetch.next);
-    }
-    if (frame_steps_ != 0) {
-        emit_frame_check();
-    }
-    a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan_->count)));
 }
 
 // Goes to the dispatcher if code at `linear` no longer is fetched from where this block's came
 // from. RCX is in R11 before, and itself again after.
 void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
-    Label mapped = a_.newLabel();
     const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(Access::fetch));
     a_.mov(ecx, state_field(table + u64{linear / kPageSize} * 8, 4));
     a_.lea(ecx, ptr(rcx, static_cast<i32>(0u - static_cast<u32>(fetch_entry))));
-    a_.jecxz(ecx, mapped);
+    const ShortPlace mapped = jump_later_if_ecx_zero();
     a_.mov(rcx, r11);
     a_.mov(r14d, plan_->eip);
-    a_.jmp(Imm(thunks_.miss));
-    a_.bind(mapped);
+    jump_to(thunks_.miss);
+    land(mapped);
     a_.mov(rcx, r11);
 }
 
@@ -134,88 +118,22 @@ void BlockEmitter::emit_step() {
     }
 }
 
-// --- links ---------------------------------------------------------------------------------------
-
-Link::Entry BlockEmitter::entry_for(u32 target) const {
-    if (!plan_->same_page(target)) {
-        return Link::Entry::far;
-    }
-    const bool close = (target ^ plan_->eip) < kUnpolledBytes;
-    return close && target > step().eip ? Link::Entry::near : Link::Entry::poll;
-}
-
-// A label for the code that asks for the link to be made.
-BlockEmitter::Label BlockEmitter::link_stub(u32 target, Link::Entry entry, u32& index) {
-    Label stub = a_.newLabel();
-    index = static_cast<u32>(links_.size());
-    const u32 number = numbers_.new_link(target, entry);
-    links_.push_back({.number = number});
-    later([this, stub, index, number] {
-        a_.bind(stub);
-        links_[index].stub = offset();
-        a_.mov(r13d, number);
-        a_.jmp(Imm(thunks_.link));
-    });
-    return stub;
-}
-
-void BlockEmitter::note_place(u32 index) {
-    links_[index].place = offset() - 4;
-}
-
-void BlockEmitter::emit_link_jump(u32 target) {
-    emit_link_jump(target, entry_for(target));
-}
-
-void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
-    u32 link = 0;
-    const Label stub = link_stub(target, entry, link);
-    a_.long_().jmp(stub);
-    note_place(link);
-}
-
-void BlockEmitter::emit_indirect(bool call) {
-    const Mem entry(reg::state, r13, 3, static_cast<i32>(CpuArena::jump_table_offset(plan_->user)),
-                    8);
-    a_.movzx(r13d, r14w);
-    if (call) {
-        a_.call(entry);
-    } else {
-        a_.jmp(entry);
-    }
-}
-
-// Behind a host CALL: a guest return has come back here, with the EIP that it found in R14.
-void BlockEmitter::emit_return_site() {
-    Label same = a_.newLabel();
-    a_.mov(r11, rcx);
-    a_.lea(ecx, ptr(r14, static_cast<i32>(0u - next_eip())));
-    a_.jecxz(ecx, same);
-    a_.mov(rcx, r11);
-    emit_indirect(false);
-    a_.bind(same);
-    a_.mov(rcx, r11);
-    // Returns can follow on each other without end.
-    const bool same_page = plan_->same_page(next_eip());
-    emit_link_jump(next_eip(), same_page ? Link::Entry::poll : Link::Entry::far);
-}
-
 // --- the interpreter -----------------------------------------------------------------------------
 
 Interpreted* BlockEmitter::record(bool ends) {
-    auto* what = new Interpreted{.insn = insn(),
-                                 .handler = select_handler(insn()),
-                                 .eip = step().eip,
-                                 .left = static_cast<u8>(plan_->count - index_),
-                                 .ends_block = ends,
-                                 .uses_fpu = uses_fpu(insn())};
-    block_->interpreted.push_back(what);
+    Interpreted* const what = parts_.new_interpreted();
+    *what = {.insn = insn(),
+             .handler = select_handler(insn()),
+             .eip = step().eip,
+             .left = static_cast<u8>(plan_->count - index_),
+             .ends_block = ends,
+             .uses_fpu = uses_fpu(insn())};
     return what;
 }
 
-void BlockEmitter::call_interpreter(Interpreted* what) {
+void BlockEmitter::call_interpreter(const Interpreted* what) {
     a_.mov(r13, reinterpret_cast<u64>(what));
-    a_.call(Imm(thunks_.interpret));
+    call_to(thunks_.interpret);
 }
 
 void BlockEmitter::interpreted(bool ends) {
@@ -226,14 +144,6 @@ void BlockEmitter::interpreted(bool ends) {
     checked_fs_ = checked_gs_ = false;
     fpu_level_ = 0;
     frame_steps_ = 0;  // translations may be others now
-}
-
-// The return address that has just been emitted: the guest goes on at `eip`, with `left`
-// instructions of the block not done.
-void BlockEmitter::add_site(u32 eip, unsigned left) {
-    block_->sites.push_back({.offset = offset(),
-                             .eip_offset = static_cast<u16>(eip - plan_->eip),
-                             .left = static_cast<u8>(left)});
 }
 
 // --- flags ---------------------------------------------------------------------------------------
@@ -318,16 +228,19 @@ void BlockEmitter::save_flags() {
 // The host's flags are the guest's after this, if anybody wants them.
 void BlockEmitter::need_flags() {
     if (flags_.at != FlagsAt::host) {
-        emit_restore();
+        emit_restore(flags_);
         flags_ = {};
         producer_ = -1;
     }
 }
 
-void BlockEmitter::emit_restore() {
-    const u32 immediate =
-        flags_.producer < 0 ? 0 : plan_->steps[static_cast<unsigned>(flags_.producer)].insn.imm;
-    switch (flags_.at) {
+u32 BlockEmitter::immediate_of(SavedFlags flags) const {
+    return flags.producer < 0 ? 0 : plan_->steps[static_cast<unsigned>(flags.producer)].insn.imm;
+}
+
+void BlockEmitter::emit_restore(SavedFlags flags) {
+    const u32 immediate = immediate_of(flags);
+    switch (flags.at) {
         case FlagsAt::result:
             a_.test(r10d, r10d);
             break;

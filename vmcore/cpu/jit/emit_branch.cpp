@@ -5,7 +5,6 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 bool BlockEmitter::emit_branch() {
     const Insn& i = insn();
@@ -37,13 +36,13 @@ bool BlockEmitter::emit_branch() {
                 if (!segment_usable(AccessKind::read)) {
                     return false;
                 }
-                operand_access(
-                    AccessKind::read, [this](const Mem& at) { a_.mov(r14d, at); }, true);
+                a_.mov(r14d, sized(begin_operand(AccessKind::read), 4));
+                end_access();
             } else {
                 a_.mov(r14d, guest(i.rm()));
             }
             need_flags();
-            emit_indirect(false);
+            jump_to(thunks_.indirect[plan_->user]);
             return true;
         case Op::call_rm:
             if (i.has_memory && !segment_usable(AccessKind::read)) {
@@ -63,10 +62,7 @@ bool BlockEmitter::emit_branch() {
 void BlockEmitter::emit_jcc() {
     need_flags();
     const u32 target = branch_target(insn(), step().eip);
-    u32 link = 0;
-    const Label taken = link_stub(target, entry_for(target), link);
-    a_.long_().j(static_cast<CondCode>(insn().opcode & 0xf), taken);
-    note_place(link);
+    add_link(jump_later(static_cast<CondCode>(insn().opcode & 0xf)), target, entry_for(target));
     emit_link_jump(next_eip());
 }
 
@@ -74,40 +70,40 @@ void BlockEmitter::emit_jcc() {
 void BlockEmitter::emit_count_branch() {
     const Insn& i = insn();
     need_flags();
-    Label zero = a_.newLabel();
     const u32 target = branch_target(i, step().eip), next = next_eip();
     if (i.op == Op::jcxz) {
-        a_.jecxz(ecx, zero);
+        const ShortPlace zero = jump_later_if_ecx_zero();
         emit_link_jump(next);
-        a_.bind(zero);
+        land(zero);
         emit_link_jump(target);
         return;
     }
     a_.lea(ecx, ptr(rcx, -1));
-    a_.jecxz(ecx, zero);
-    if (i.op == Op::loope) {
-        a_.short_().jne(zero);
-    } else if (i.op == Op::loopne) {
-        a_.short_().je(zero);
+    const ShortPlace zero = jump_later_if_ecx_zero();
+    if (i.op == Op::loop) {
+        emit_link_jump(target);
+    } else {
+        const ShortPlace over = short_jump_later(i.op == Op::loope ? CondCode::kNE : CondCode::kE);
+        emit_link_jump(target);
+        land(over);
     }
-    emit_link_jump(target);
-    a_.bind(zero);
+    land(zero);
     emit_link_jump(next);
 }
 
 void BlockEmitter::emit_call(u32 target) {
     const u32 back = next_eip();
-    push([this, back](const Mem& at) { a_.mov(at, static_cast<i32>(back)); });
+    a_.mov(begin_push(), static_cast<i32>(back));
+    end_push();
     need_flags();
     if (target == back) {
         // "call next; pop": the way to read EIP. Nothing will return here.
         emit_link_jump(target);
         return;
     }
-    u32 link = 0;
-    const Label stub = link_stub(target, entry_for(target), link);
-    a_.call(stub);
-    note_place(link);
+    constexpr std::array<u8, 1> kCall = {0xe8};
+    emit_rel32(kCall, 0);
+    add_link({offset() - 4}, target, entry_for(target));
     emit_return_site();
 }
 
@@ -115,23 +111,25 @@ void BlockEmitter::emit_call_operand() {
     const u32 back = next_eip();
     save_flags();  // now: it may use R11
     if (insn().has_memory) {
-        operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, at); });
+        const Mem at = begin_operand(AccessKind::read_first);
+        leaves_if_finished();
+        a_.mov(r11d, sized(at, 4));
+        end_access();
     } else {
         a_.mov(r11d, guest(insn().rm()));
     }
-    push([this, back](const Mem& at) { a_.mov(at, static_cast<i32>(back)); });
+    a_.mov(begin_push(), static_cast<i32>(back));
+    end_push();
     a_.mov(r14d, r11d);
     need_flags();
-    emit_indirect(true);
+    call_to(thunks_.indirect[plan_->user]);
     emit_return_site();
 }
 
 void BlockEmitter::emit_return() {
-    const auto released = static_cast<i32>(4 + insn().imm);
-    pop([this, released](const Mem& at) {
-        a_.mov(r14d, at);
-        a_.lea(r12d, ptr(r12, released));
-    });
+    a_.mov(r14d, begin_pop());
+    a_.lea(r12d, ptr(r12, static_cast<i32>(4 + insn().imm)));
+    end_access();
     need_flags();
     a_.ret();
 }

@@ -10,7 +10,6 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 namespace {
 
@@ -55,10 +54,6 @@ asmjit::x86::Mem x87_field(std::size_t offset, u32 size) {
     return state_field(offsetof(CpuState, x87) + offset, size);
 }
 
-HostMemory host_memory(const Mem& at) {
-    return {at.baseReg().id(), at.indexReg().id(), at.offsetLo32()};
-}
-
 }  // namespace
 
 // Before the first such instruction: brings the guest's state into the host's registers. If that
@@ -69,20 +64,12 @@ void BlockEmitter::need_fpu(u8 level) {
     }
     fpu_level_ = level;
     save_flags();
-    const SavedFlags saved = flags_;
-    Label elsewhere = a_.newLabel(), back = a_.newLabel();
     a_.cmp(context_field(offsetof(JitContext, fpu_live), 1), level);
-    a_.jb(elsewhere);
-    a_.bind(back);
-    later([this, elsewhere, back, saved, level] {
-        a_.bind(elsewhere);
-        a_.call(Imm(thunks_.load_fpu));
-        a_.cmp(r13d, level);
-        a_.jae(back);
-        flags_ = saved;
-        emit_restore();
-        call_interpreter(record(true));
-    });
+    Stub loading = stub(Stub::Kind::fpu);
+    loading.level = level;
+    loading.from[loading.from_count++] = jump_later(CondCode::kB);
+    loading.back = offset();
+    later(loading);
 }
 
 // Where the last x87 instruction and its operand were is noted where somebody may ask for it:
@@ -148,13 +135,14 @@ bool BlockEmitter::emit_x87() {
             return emit_load_control(true);
         }
         const bool note = !is_control(i) && pointers_wanted();
-        operand_access(kind, [this, note, segment = i.segment](const Mem& at) {
-            emit_bytes(host_memory(at));
-            if (note) {
-                note_operand(at, segment);
-            }
-            note_x87();  // here, for a store that changes code leaves the block
-        });
+        const Mem at = begin_operand(kind);
+        leaves_if_finished();
+        emit_bytes(at);
+        if (note) {
+            note_operand(at, i.segment);
+        }
+        note_x87();
+        end_access();
         return true;
     }
     if (!documented(i)) {
@@ -164,7 +152,7 @@ bool BlockEmitter::emit_x87() {
     if (operation_wants_flags()) {
         need_flags();
     }
-    emit_bytes({});
+    emit_bytes(insn(), {});
     note_x87();
     if ((flag_effects(i).kills & eflags::kArith) == eflags::kArith) {
         flags_produced();
@@ -176,40 +164,29 @@ bool BlockEmitter::emit_x87() {
 // FLDCW and LDMXCSR: a value that unmasks an exception, or is none, is for the interpreter.
 bool BlockEmitter::emit_load_control(bool x87) {
     save_flags();
-    const SavedFlags saved = flags_;
-    Label special = a_.newLabel();
-    unanswered_ = special;  // a device is to be asked once
-    operand_access(AccessKind::read, [this, x87](const Mem& at) {
-        Mem word = at;
-        word.setSize(x87 ? 2 : 4);
-        if (x87) {
-            a_.movzx(r11d, word);
-        } else {
-            a_.mov(r11d, word);
-        }
-    });
-    unanswered_.reset();
+    const Mem at = begin_operand(AccessKind::read_first);
+    leaves_if_finished();
+    if (x87) {
+        a_.movzx(r11d, sized(at, 2));
+    } else {
+        a_.mov(r11d, sized(at, 4));
+    }
+    end_access();
     const Mem value = context_field(offsetof(JitContext, bit_number), 4);
     constexpr u32 kX87Masks = 0x3f;
     a_.mov(value, r11d);
     a_.not_(r11d);
     if (x87) {
         a_.test(r11d, static_cast<i32>(kX87Masks));
-        a_.jnz(special);
+        finish_elsewhere(jump_later(CondCode::kNZ));
         a_.fldcw(context_field(offsetof(JitContext, bit_number), 2));
     } else {
         // All masks set, and nothing else but what there is.
         a_.and_(r11d, static_cast<i32>(mxcsr::kMasks | ~mxcsr::kSupported));
         a_.cmp(r11d, static_cast<i32>(~mxcsr::kSupported));
-        a_.jne(special);
+        finish_elsewhere(jump_later(CondCode::kNE));
         a_.ldmxcsr(value);
     }
-    later([this, special, saved] {
-        a_.bind(special);
-        flags_ = saved;
-        emit_restore();
-        call_interpreter(record(true));
-    });
     return true;
 }
 
@@ -233,11 +210,14 @@ bool BlockEmitter::emit_simd() {
         if (form.aligned) {
             emit_aligned(kind);
         } else {
-            operand_access(kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
+            const Mem at = begin_operand(kind);
+            leaves_if_finished();
+            emit_bytes(at);
+            end_access();
         }
     } else {
         need_fpu(level);
-        emit_bytes({});
+        emit_bytes(insn(), {});
     }
     if (form.eflags) {
         flags_produced();
@@ -249,18 +229,13 @@ bool BlockEmitter::emit_simd() {
 // What is not aligned raises #GP, which the interpreter does.
 void BlockEmitter::emit_aligned(AccessKind kind) {
     save_flags();
-    const SavedFlags saved = flags_;
     const Gp address = operand_address(true);
-    Label special = a_.newLabel();
     a_.test(gpb(address.id()), 15);
-    a_.jnz(special);
-    access(address, 16, kind, [this](const Mem& at) { emit_bytes(host_memory(at)); });
-    later([this, special, saved] {
-        a_.bind(special);
-        flags_ = saved;
-        emit_restore();
-        call_interpreter(record(true));
-    });
+    finish_elsewhere(jump_later(CondCode::kNZ));
+    const Mem at = begin_access(address, 16, kind);
+    leaves_if_finished();
+    emit_bytes(at);
+    end_access();
 }
 
 }  // namespace ennead::vmcore::jit

@@ -11,7 +11,6 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 namespace {
 
@@ -66,20 +65,9 @@ bool BlockEmitter::segment_usable(AccessKind kind) {
     }
     const auto rights = offsetof(CpuState, anywhere) + static_cast<unsigned>(i.segment);
     save_flags();
-    Label elsewhere = a_.newLabel();
     a_.cmp(state_field(rights, 1), kReadAnywhere | kWriteAnywhere);
-    a_.jne(elsewhere);
-    const SavedFlags saved = flags_;
-    // The rest of the block is emitted for a segment that is flat: leave after the instruction.
-    Interpreted* what = record(true);
-    later([this, elsewhere, saved, what] {
-        a_.bind(elsewhere);
-        flags_ = saved;
-        if (saved.at != FlagsAt::host) {
-            emit_restore();
-        }
-        call_interpreter(what);
-    });
+    // The rest of the block is emitted for a segment that is flat.
+    finish_elsewhere(jump_later(CondCode::kNE));
     *checked = true;
     return true;
 }
@@ -91,133 +79,77 @@ bool BlockEmitter::operation_wants_flags() const {
            (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
 }
 
-void BlockEmitter::access(Gp address, unsigned size, AccessKind kind, const Body& body) {
-    save_flags();
-    const FlagEffects effects = flag_effects(insn());
-    const u32 table = CpuArena::table_offset(
-        plan_->user,
-        static_cast<unsigned>(kind == AccessKind::read ? Access::read : Access::write));
-    const Mem entry(reg::state, r13, 3, static_cast<i32>(table), 8);
-    Label absent = a_.newLabel(), odd = a_.newLabel(), back = a_.newLabel(), after = a_.newLabel();
-    const auto look_up = [this, address, entry] {
-        a_.mov(r13d, address);
-        a_.shr(r13d, 12);
-        a_.mov(r13, entry);
-    };
-    look_up();
-    a_.test(r13, r13);
-    a_.long_().jz(absent);
-    if (size > 1) {
-        // What is aligned crosses no page's end; ten bytes go by the next power of two.
-        a_.test(low_byte(address), static_cast<i32>(std::bit_ceil(size) - 1));
-        a_.long_().jnz(odd);
+// An operation that reads flags, or leaves some of those that are wanted, needs them as it works on
+// its operand; one that only fetches it first sees to that itself.
+void BlockEmitter::give_flags_to_operation(AccessKind kind) {
+    if (kind != AccessKind::read_first && operation_wants_flags()) {
+        need_flags();
     }
-    a_.bind(back);
-    // An operation that reads flags, or leaves some of those that are wanted, needs them now.
-    const bool restore = flags_.at != FlagsAt::host && operation_wants_flags();
-    const SavedFlags saved = flags_;
-    const auto operate = [this, saved, restore, address, body] {
-        if (restore) {
-            flags_ = saved;
-            emit_restore();
-        }
-        body(Mem(address.r64(), r13, 0, 0));
-    };
-    operate();
-    a_.bind(after);
-    if (restore) {
-        flags_ = {};
-        producer_ = -1;
-    }
-
-    const u32 eip = step().eip, next = next_eip();
-    const unsigned left = plan_->count - index_;
-    later([=, this, unanswered = unanswered_] {
-        const bool guarded = saved.at != FlagsAt::host;
-        const auto n = size_index(size);
-        const Thunks::Access& thunks = thunks_.access[static_cast<unsigned>(kind)];
-        Label faulted = a_.newLabel(), test = a_.newLabel();
-        if (size > 1) {
-            // Not aligned; most such operands do not cross a page's end all the same.
-            a_.bind(odd);
-            a_.mov(r13d, address);
-            a_.and_(r13d, kPageMask);
-            a_.cmp(r13d, kPageSize - size);
-            a_.ja(absent);
-            look_up();
-            a_.jmp(back);
-        }
-        a_.bind(absent);
-        if (unanswered) {
-            a_.jmp(*unanswered);
-            return;
-        }
-        if (address.id() != r14d.id()) {
-            a_.mov(r14d, address);
-        }
-        a_.call(Imm(guarded ? thunks.guarded[n] : thunks.plain[n]));
-        add_site(eip, left);
-        if (kind == AccessKind::read) {
-            if (guarded) {
-                a_.test(r13, r13);
-                a_.jz(faulted);
-            }
-            a_.jmp(back);
-        } else {
-            a_.long_().jmp(guarded ? test : back);
-            operate();
-            // Otherwise they are in the host's, and the plain way keeps them.
-            const bool calls = insn().op == Op::call_rel || insn().op == Op::call_rm;
-            const bool flags_saved = guarded && !restore && !effects.writes;
-            a_.call(Imm(flags_saved || calls ? thunks_.commit_guarded : thunks_.commit_plain));
-            add_site(next, left - 1);
-            if (calls) {
-                // Goes where it goes even if what it pushes has changed code: nothing of this block
-                // is run after it.
-                a_.jmp(after);
-            } else if (flags_saved) {
-                a_.test(r13d, r13d);
-                a_.jz(after);
-                flags_ = saved;
-                emit_restore();
-                a_.call(Imm(thunks_.changed));
-                add_site(next, left - 1);
-            } else {
-                a_.jmp(after);
-            }
-            if (guarded) {
-                a_.bind(test);
-                a_.test(r13, r13);
-                a_.jnz(back);
-            }
-        }
-        if (guarded) {
-            a_.bind(faulted);
-            flags_ = saved;
-            emit_restore();
-            a_.call(Imm(thunks_.fault));
-            add_site(eip, left);
-        }
-    });
 }
 
-// The access at `at` bytes from where the frame's register now points, if the frame's check covers
-// it.
-bool BlockEmitter::access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body) {
+// What follows the table's answer is one test for sizes whose operands are mostly aligned, and
+// another for those that often are not (i386 aligns doubles to 4).
+Mem BlockEmitter::begin_access(Gp address, unsigned size, AccessKind kind) {
+    save_flags();
+    const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
+    const u32 table = CpuArena::table_offset(
+        plan_->user, static_cast<unsigned>(writes ? Access::write : Access::read));
+    a_.mov(r13d, address);
+    a_.shr(r13d, 12);
+    a_.mov(r13, Mem(reg::state, r13, 3, static_cast<i32>(table), 8));
+    open_ = stub(Stub::Kind::access);
+    open_.access = kind;
+    open_.size = static_cast<u8>(size);
+    open_.gp = static_cast<u8>(address.id());
+    a_.test(r13, r13);
+    open_.from[open_.from_count++] = jump_later(CondCode::kZ);
+    if (size == 2 || size == 4) {
+        a_.test(low_byte(address), static_cast<i32>(size - 1));
+        open_.from[open_.from_count++] = jump_later(CondCode::kNZ);
+    } else if (size > 4) {
+        a_.mov(r11d, address);
+        a_.and_(r11d, kPageMask);
+        a_.cmp(r11d, kPageSize - size);
+        open_.from[open_.from_count++] = jump_later(CondCode::kA);
+    }
+    open_.back = offset();
+    is_open_ = true;
+    give_flags_to_operation(kind);
+    return Mem(address.r64(), r13, 0, 0);
+}
+
+void BlockEmitter::end_access() {
+    if (is_open_) {
+        is_open_ = false;
+        open_.resume = offset();
+        later(open_);
+    }
+}
+
+void BlockEmitter::emit_access_stub(const Stub& stub) {
+    if (const Gp address = gpd(stub.gp); address.id() != r14d.id()) {
+        a_.mov(r14d, address);
+    }
+    call_to(thunks_.access[static_cast<unsigned>(stub.access)][size_index(stub.size)]);
+    add_site(stub, stub.resumes ? stub.resume : 0);
+    jump_back(stub.back);
+}
+
+// Whether the frame's check covers the access at `at` bytes from where its register now points.
+bool BlockEmitter::in_frame(i32 at, unsigned size, AccessKind kind) const {
     const Frame& frame = plan_->frame;
-    if (index_ >= frame_steps_ || (kind != AccessKind::read && !frame.written)) {
+    const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
+    if (index_ >= frame_steps_ || (writes && !frame.written)) {
         return false;
     }
     const i32 from_start = at + (frame.base == kEsp ? step().esp : 0);
-    if (from_start < frame.low ||
-        from_start + static_cast<i32>(size) > frame.low + static_cast<i32>(frame.span)) {
-        return false;
-    }
-    if (operation_wants_flags()) {
-        need_flags();
-    }
-    body(Mem(guest64(frame.base), r9, 0, at));
-    return true;
+    return from_start >= frame.low &&
+           from_start + static_cast<i32>(size) <= frame.low + static_cast<i32>(frame.span);
+}
+
+Mem BlockEmitter::begin_in_frame(i32 at, AccessKind kind) {
+    give_flags_to_operation(kind);
+    return Mem(guest64(plan_->frame.base), r9, 0, at);
 }
 
 // R9 = distance to host memory for the frame; if it is not all in one page that may be read (and
@@ -228,46 +160,40 @@ void BlockEmitter::emit_frame_check() {
     if (keep_flags) {
         fetch_flags();
     }
-    u32 link = 0;
-    Label plain = link_stub(plan_->eip, Link::Entry::plain, link), elsewhere = a_.newLabel();
+    Stub plain = stub(Stub::Kind::plain);
+    plain.flags_wanted = keep_flags;
     const Access access = frame.written ? Access::write : Access::read;
     const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(access));
     // The accesses add in 64 bits: what wraps at 4 GiB goes the other way.
     a_.mov(r13d, guest(frame.base));
     if (frame.low != 0) {
         a_.add(r13d, frame.low);
-        a_.jnc(elsewhere);
+        plain.from[plain.from_count++] = jump_later(CondCode::kAE);
     }
     a_.mov(r9d, r13d);
     a_.shr(r9d, 12);
     a_.mov(r9, Mem(reg::state, r9, 3, static_cast<i32>(table), 8));
     a_.and_(r13d, kPageMask);
     a_.test(r9, r9);
-    a_.jz(elsewhere);
+    plain.from[plain.from_count++] = jump_later(CondCode::kZ);
     a_.cmp(r13d, kPageSize - frame.span);
-    a_.ja(elsewhere);
+    plain.from[plain.from_count++] = jump_later(CondCode::kA);
     if (keep_flags) {
         put_back_flags();
     }
-    later([this, elsewhere, plain, link, keep_flags] {
-        a_.bind(elsewhere);
-        if (keep_flags) {
-            put_back_flags();
-        }
-        a_.long_().jmp(plain);
-        note_place(link);
-    });
+    later(plain);
 }
 
-void BlockEmitter::operand_access(AccessKind kind, const Body& body, bool direct) {
+// The instruction's memory operand.
+Mem BlockEmitter::begin_operand(AccessKind kind, bool direct) {
     const unsigned size = memory_operand_bytes(insn());
     const Insn& i = insn();
     const bool based = i.segment == Seg::fs || i.segment == Seg::gs;
-    if (!based && i.base == plan_->frame.base && i.index == kNoRegister && i.base != kNoRegister &&
-        access_in_frame(static_cast<i32>(i.disp), size, kind, body)) {
-        return;
+    const bool simple = !based && i.base != kNoRegister && i.index == kNoRegister;
+    if (simple && i.base == plan_->frame.base && in_frame(static_cast<i32>(i.disp), size, kind)) {
+        return begin_in_frame(static_cast<i32>(i.disp), kind);
     }
-    access(operand_address(direct), size, kind, body);
+    return begin_access(operand_address(direct), size, kind);
 }
 
 }  // namespace ennead::vmcore::jit

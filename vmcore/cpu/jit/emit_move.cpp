@@ -7,14 +7,8 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 namespace {
-
-asmjit::x86::Mem sized(asmjit::x86::Mem memory, u32 bytes) {
-    memory.setSize(bytes);
-    return memory;
-}
 
 // AL…BH by the numbers of the encoding; none of them needs or bears REX.
 asmjit::x86::Gp byte_register(unsigned n) {
@@ -74,7 +68,8 @@ bool BlockEmitter::emit_move() {
             if (i.segment == Seg::fs || i.segment == Seg::gs) {
                 return false;
             }
-            access(r14d, 1, AccessKind::read, [this](const Mem& at) { a_.mov(al, at); });
+            a_.mov(al, begin_access(r14d, 1, AccessKind::read));
+            end_access();
             return true;
         case Op::mov_rm_sreg: {
             if (i.has_memory) {
@@ -108,34 +103,38 @@ bool BlockEmitter::emit_move() {
         return false;
     }
     const Gp accumulator = i.width == 1 ? Gp(al) : wide ? Gp(eax) : Gp(ax);
-    operand_access(kind, [this, load, accumulator](const Mem& at) {
-        if (load) {
-            a_.mov(accumulator, at);
-        } else {
-            a_.mov(at, accumulator);
-        }
-    });
+    const Mem at = begin_operand(kind);
+    if (load) {
+        a_.mov(accumulator, at);
+    } else {
+        a_.mov(at, accumulator);
+    }
+    end_access();
     return true;
 }
 
-// Stores to the new top of the stack; ESP moves when that has succeeded.
-void BlockEmitter::push(const Body& store) {
-    const Body body = [this, store](const Mem& at) {
-        store(sized(at, 4));
-        a_.lea(r12d, ptr(r12, -4));
-    };
-    if (plan_->frame.base == kEsp && access_in_frame(-4, 4, AccessKind::write, body)) {
-        return;
-    }
-    a_.lea(r14d, ptr(r12, -4));
-    access(r14d, 4, AccessKind::write, body);
+bool BlockEmitter::in_stack_frame(i32 at, AccessKind kind) const {
+    return plan_->frame.base == kEsp && in_frame(at, 4, kind);
 }
 
-// Reads the top of the stack; what moves ESP is up to `load`.
-void BlockEmitter::pop(const Body& load) {
-    if (plan_->frame.base != kEsp || !access_in_frame(0, 4, AccessKind::read, load)) {
-        access(r12d, 4, AccessKind::read, load);
+// The new top of the stack.
+Mem BlockEmitter::begin_push() {
+    if (in_stack_frame(-4, AccessKind::write)) {
+        return sized(begin_in_frame(-4, AccessKind::write), 4);
     }
+    a_.lea(r14d, ptr(r12, -4));
+    return sized(begin_access(r14d, 4, AccessKind::write), 4);
+}
+
+void BlockEmitter::end_push() {
+    a_.lea(r12d, ptr(r12, -4));
+    end_access();
+}
+
+Mem BlockEmitter::begin_pop() {
+    return sized(in_stack_frame(0, AccessKind::read) ? begin_in_frame(0, AccessKind::read)
+                                                     : begin_access(r12d, 4, AccessKind::read),
+                 4);
 }
 
 bool BlockEmitter::emit_stack() {
@@ -145,27 +144,37 @@ bool BlockEmitter::emit_stack() {
     }
     switch (i.op) {
         case Op::push_r:
-            push([this, reg = i.dst](const Mem& at) { a_.mov(at, guest(reg)); });
+            a_.mov(begin_push(), guest(i.dst));
+            end_push();
             return true;
         case Op::push_imm:
-            push([this, imm = i.imm](const Mem& at) { a_.mov(at, static_cast<i32>(imm)); });
+            a_.mov(begin_push(), static_cast<i32>(i.imm));
+            end_push();
             return true;
         case Op::push_sreg:
             save_flags();  // now: it may use R11
             a_.movzx(r11d, state_field(selector_field(segment_pushed(i)), 2));
-            push([this](const Mem& at) { a_.mov(at, r11d); });
+            a_.mov(begin_push(), r11d);
+            end_push();
             return true;
         case Op::push_rm:
             if (!i.has_memory) {
-                push([this, reg = i.rm()](const Mem& at) { a_.mov(at, guest(reg)); });
+                a_.mov(begin_push(), guest(i.rm()));
+                end_push();
                 return true;
             }
             if (!segment_usable(AccessKind::read)) {
                 return false;
             }
             save_flags();
-            operand_access(AccessKind::read, [this](const Mem& at) { a_.mov(r11d, sized(at, 4)); });
-            push([this](const Mem& at) { a_.mov(at, r11d); });
+            {
+                const Mem at = begin_operand(AccessKind::read_first);
+                leaves_if_finished();
+                a_.mov(r11d, sized(at, 4));
+                end_access();
+            }
+            a_.mov(begin_push(), r11d);
+            end_push();
             return true;
         case Op::pop_rm:
             if (i.has_memory) {
@@ -174,23 +183,21 @@ bool BlockEmitter::emit_stack() {
             [[fallthrough]];
         case Op::pop_r: {
             const unsigned reg = i.op == Op::pop_r ? i.dst : i.rm();
-            pop([this, reg](const Mem& at) {
-                a_.mov(guest(reg), sized(at, 4));
-                if (reg != kEsp) {
-                    a_.lea(r12d, ptr(r12, 4));
-                }
-            });
+            a_.mov(guest(reg), begin_pop());
+            if (reg != kEsp) {
+                a_.lea(r12d, ptr(r12, 4));
+            }
+            end_access();
             return true;
         }
         case Op::leave: {
-            const Body body = [this](const Mem& at) {
-                a_.mov(r11d, sized(at, 4));
-                a_.lea(r12d, ptr(rbp, 4));
-                a_.mov(ebp, r11d);
-            };
-            if (plan_->frame.base != kEbp || !access_in_frame(0, 4, AccessKind::read, body)) {
-                access(ebp, 4, AccessKind::read, body);
-            }
+            const bool framed = plan_->frame.base == kEbp && in_frame(0, 4, AccessKind::read);
+            const Mem at = framed ? begin_in_frame(0, AccessKind::read)
+                                  : begin_access(ebp, 4, AccessKind::read);
+            a_.mov(r11d, sized(at, 4));
+            a_.lea(r12d, ptr(rbp, 4));
+            a_.mov(ebp, r11d);
+            end_access();
             return true;
         }
         default:

@@ -8,14 +8,8 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
-using asmjit::Imm;
 
 namespace {
-
-Mem sized(Mem memory, u32 bytes) {
-    memory.setSize(bytes);
-    return memory;
-}
 
 Gp of_width(const Gp& gp, unsigned width) {
     return width == 1 ? Gp(gp.r8()) : width == 2 ? Gp(gp.r16()) : Gp(gp.r32());
@@ -37,66 +31,68 @@ bool BlockEmitter::emit_string() {
         fetch_flags();
         flags_ = {FlagsAt::raw, -1};
     }
-    Label special = a_.newLabel(), done = a_.newLabel();
+    Stub special = stub(Stub::Kind::string);
+    special.flags_wanted = wanted;
     a_.test(state_field(offsetof(CpuState, eflags), 4), static_cast<i32>(eflags::kDf));
-    a_.jnz(special);
+    special.from[special.from_count++] = jump_later(CondCode::kNZ);
+    special.what = record(false);
     if (i.rep != 0) {
         emit_repeated(moves, special);
     } else {
-        const unsigned width = i.width;
-        const auto step = static_cast<i32>(width);
-        if (moves || loads) {
-            access(esi, width, AccessKind::read, [this, width, step, loads](const Mem& at) {
-                a_.mov(of_width(loads ? eax : r11d, width), sized(at, width));
-                if (loads) {
-                    a_.lea(esi, ptr(rsi, step));
-                }
-            });
-        }
-        if (moves || stores) {
-            access(edi, width, AccessKind::write, [this, width, step, moves](const Mem& at) {
-                a_.mov(sized(at, width), of_width(moves ? r11d : eax, width));
-                a_.lea(edi, ptr(rdi, step));
-                if (moves) {
-                    a_.lea(esi, ptr(rsi, step));
-                }
-            });
-        }
+        emit_single_string(i.op, i.width);
     }
-    a_.bind(done);
-    later([this, special, done, wanted] {
-        a_.bind(special);
-        if (wanted) {
-            put_back_flags();
-        }
-        call_interpreter(record(false));
-        if (wanted) {
-            fetch_flags();
-        }
-        a_.jmp(done);
-    });
+    special.back = offset();
+    later(special);
     return true;
 }
 
+void BlockEmitter::emit_single_string(Op op, unsigned width) {
+    const auto step = static_cast<i32>(width);
+    if (op != Op::stos) {
+        const bool loads = op == Op::lods;
+        const Mem from =
+            begin_access(esi, width, loads ? AccessKind::read : AccessKind::read_first);
+        open_.resumes = loads;
+        a_.mov(of_width(loads ? eax : r11d, width), sized(from, width));
+        if (loads) {
+            a_.lea(esi, ptr(rsi, step));
+        }
+        end_access();
+    }
+    if (op != Op::lods) {
+        const bool moves = op == Op::movs;
+        const Mem to = begin_access(edi, width, AccessKind::write);
+        a_.mov(sized(to, width), of_width(moves ? r11d : eax, width));
+        a_.lea(edi, ptr(rdi, step));
+        if (moves) {
+            a_.lea(esi, ptr(rsi, step));
+        }
+        end_access();
+    }
+}
+
 // One lookup a side. What would leave a page, or is not plain memory, is special.
-void BlockEmitter::emit_repeated(bool moves, Label special) {
+void BlockEmitter::emit_repeated(bool moves, Stub& special) {
     const unsigned shift = insn().width == 1 ? 0 : insn().width == 2 ? 1 : 2;
-    const auto look_up = [this, special](const Gp& address, const Gp& delta, Access access) {
+    const auto leave_if = [this, &special](CondCode condition) {
+        special.from[special.from_count++] = jump_later(condition);
+    };
+    const auto look_up = [this, leave_if](const Gp& address, const Gp& delta, Access access) {
         const u32 table = CpuArena::table_offset(plan_->user, static_cast<unsigned>(access));
         // R11: bytes. They must fit between the address and the page's end.
         a_.mov(delta.r32(), address);
         a_.and_(delta.r32(), kPageMask);
         a_.add(delta.r32(), r11d);
         a_.cmp(delta.r32(), kPageSize);
-        a_.ja(special);
+        leave_if(CondCode::kA);
         a_.mov(delta.r32(), address);
         a_.shr(delta.r32(), 12);
         a_.mov(delta, Mem(reg::state, delta, 3, static_cast<i32>(table), 8));
         a_.test(delta, delta);
-        a_.jz(special);
+        leave_if(CondCode::kZ);
     };
     a_.cmp(ecx, kPageSize);
-    a_.ja(special);
+    leave_if(CondCode::kA);
     a_.mov(r11d, ecx);
     a_.shl(r11d, shift);
     if (moves) {

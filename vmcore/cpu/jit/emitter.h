@@ -4,8 +4,7 @@
 
 #include <asmjit/x86.h>
 
-#include <functional>
-#include <optional>
+#include <span>
 #include <vector>
 
 #include "vmcore/cpu/jit/block.h"
@@ -18,11 +17,13 @@
 namespace ennead::vmcore::jit {
 
 // What the emitter asks of whoever keeps blocks.
-class LinkNumbers {
+class BlockParts {
   public:
-    virtual ~LinkNumbers() = default;
+    virtual ~BlockParts() = default;
     // A number for a new link of the block that is being made.
     virtual u32 new_link(u32 eip, Link::Entry entry) = 0;
+    // Stays as long as the block.
+    virtual Interpreted* new_interpreted() = 0;
 };
 
 // A link as it lies in the code: offsets from its start.
@@ -34,52 +35,106 @@ struct EmittedLink {
 
 // One block at a time: emit(), then read the results, which stay until the next. vCPU thread only.
 //
+// asmjit's assembler is the encoder; jumps inside a block are resolved here, since labels would
+// cost more than all the rest.
+//
 // Between instructions guest flags are in the host's flags, or they are "saved": in R10, or known
 // by a way to make them again. An inserted comparison saves them first if they are still wanted
 // (save_flags()); what reads them, and every way out, puts them back (need_flags()).
 class BlockEmitter {
   public:
-    BlockEmitter(const Thunks& thunks,
-                 LinkNumbers& numbers);  // What the fetch table holds for the block's page, and for
-                                         // the one behind it if an instruction straddles.
+    BlockEmitter(const Thunks& thunks, BlockParts& parts);
+    // What the fetch table holds for the block's page, and for the one behind it if an instruction
+    // straddles.
     struct FetchEntries {
         u64 page = 0, next = 0;
     };
-    // `base`: where the code will lie.
-    void emit(const BlockPlan& plan, FetchEntries fetch, u64 base, Block& block);
-    // The code; valid until the next emit(). `to` has room for size() bytes.
-    [[nodiscard]] std::size_t size() const { return code_.codeSize(); }
-    void copy(u8* to);
+    // `base`: where the code will lie. `far`: with an entry for jumps from other pages. False:
+    // asmjit refused something, and there is no code. Fills in the entries of `block`.
+    [[nodiscard]] bool emit(const BlockPlan& plan, FetchEntries fetch, bool far, const u8* base,
+                            Block& block);
+    [[nodiscard]] std::span<const u8> code() const { return {a_.bufferData(), a_.offset()}; }
     [[nodiscard]] const std::vector<EmittedLink>& links() const { return links_; }
+    [[nodiscard]] const std::vector<Site>& sites() const { return sites_; }
 
   private:
     using Gp = asmjit::x86::Gp;
     using Mem = asmjit::x86::Mem;
-    using Label = asmjit::Label;
-    using Body = std::function<void(const Mem&)>;
 
-    // --- emit_block.cpp: frame of a block, exits, flags
-    void emit_entries(FetchEntries fetch);
+    // --- emit_jump.cpp: jumps to what is emitted later, to thunks, and to other blocks
+    // A jump whose target is not known yet: the offset of its displacement.
+    struct Place {
+        u32 offset = 0;
+    };
+    struct ShortPlace {
+        u32 offset = 0;
+    };
+    [[nodiscard]] Place jump_later(asmjit::x86::CondCode condition);
+    [[nodiscard]] ShortPlace short_jump_later(asmjit::x86::CondCode condition);
+    [[nodiscard]] ShortPlace jump_later_if_ecx_zero();
+    void land(Place place);
+    void land(ShortPlace place);
+    void jump_back(u32 target);
+    void jump_back(asmjit::x86::CondCode condition, u32 target);
+    void jump_to(const u8* target);
+    void call_to(const u8* target);
+    void emit_rel32(std::span<const u8> opcode, u32 displacement);
+    void emit_link_jump(u32 target, Link::Entry entry);
+    void emit_link_jump(u32 target);
+    void add_link(Place place, u32 target, Link::Entry entry);
+    [[nodiscard]] Link::Entry entry_for(u32 target) const;
+    void emit_return_site();
+
+    // Code out of the way, emitted after the block.
+    struct SavedFlags {
+        FlagsAt at = FlagsAt::host;
+        int producer = -1;
+    };
+    struct Stub {
+        enum class Kind : u8 { access, finish, poll, link, plain, fpu, string, wide_division };
+        Kind kind{};
+        AccessKind access{};
+        u8 size = 0;          // access: in bytes
+        u8 gp = 0;            // access: the host register with the address
+        u8 level = 0;         // fpu
+        bool resumes = true;  // access: the block goes on if the instruction was finished for it
+        bool flags_wanted = false;  // poll, plain: kept in R10; string: to be put back and fetched
+        unsigned index = 0;         // of the step that it belongs to
+        SavedFlags flags;           // as it is entered
+        std::array<Place, 6> from{};  // REP MOVS has most
+        unsigned from_count = 0;
+        u32 back = 0;                       // offset to return to
+        u32 resume = 0;                     // access: offset behind the instruction
+        u32 link = 0;                       // link: index among the links
+        u32 target = 0;                     // plain
+        const Interpreted* what = nullptr;  // string
+    };
+    [[nodiscard]] Stub stub(Stub::Kind kind) const;
+    void later(Stub stub) { stubs_.push_back(stub); }
+    // The instruction is done by the interpreter if the jump is taken; the block is left then.
+    void finish_elsewhere(Place place);
+    void finish_elsewhere(std::span<const Place> places);
+    void emit_stub(const Stub& stub);
+    void emit_access_stub(const Stub& stub);
+    void add_site(const Stub& stub, u32 resume);
+
+    // --- emit_block.cpp: frame of a block, flags
+    void emit_far_entry(u64 fetch_entry);
+    void emit_poll();
     void leave_unless_mapped(u32 linear, u64 fetch_entry);
     void emit_step();
-    void emit_link_jump(u32 target, Link::Entry entry);
-    void emit_link_jump(u32 target);  // jmp
-    Label link_stub(u32 target, Link::Entry entry, u32& index);
-    void note_place(u32 index);  // the four bytes just emitted are the link's
-    [[nodiscard]] Link::Entry entry_for(u32 target) const;
-    void emit_indirect(bool call);  // to the EIP in R14
-    void emit_return_site();
     void interpreted(bool ends);
     Interpreted* record(bool ends);
-    void add_site(u32 eip, unsigned left);
-    void call_interpreter(Interpreted* what);
+    void call_interpreter(const Interpreted* what);
 
     [[nodiscard]] u32 wanted_flags() const { return step().live_before; }
     [[nodiscard]] u32 live_after_step() const;
     [[nodiscard]] bool operation_wants_flags() const;
+    [[nodiscard]] SavedFlags how_to_save() const;
+    [[nodiscard]] u32 immediate_of(SavedFlags flags) const;
     void save_flags();
     void need_flags();
-    void emit_restore();
+    void emit_restore(SavedFlags flags);
     void fetch_flags();
     void put_back_flags();
     void flags_produced();
@@ -88,32 +143,48 @@ class BlockEmitter {
     // The linear address of the instruction's memory operand: a register that holds it (R14 or, if
     // `direct` and nothing has to be added, the guest register itself).
     Gp operand_address(bool direct);
-    // The access to `size` bytes at `address` (R14 or a guest register): `body` gets the operand;
-    // it and what it does beside must be repeatable, for it is emitted once more where the operand
-    // is a stand-in.
-    void access(Gp address, unsigned size, AccessKind kind, const Body& body);
-    void operand_access(AccessKind kind, const Body& body, bool direct = true);
-    // Where an access goes instead, with flags saved, if the tables do not answer it. Unset: a thunk.
-    std::optional<Label> unanswered_;
+    // An access to `size` bytes at `address` (R14 or a guest register): gives the operand for the
+    // one instruction, or few, that work on it, which end_access() follows. What is done between
+    // must be all that the guest's instruction does (unless it is of the kind read_first), for
+    // where memory is no plain memory the interpreter does it all instead.
+    [[nodiscard]] Mem begin_access(Gp address, unsigned size, AccessKind kind);
+    [[nodiscard]] Mem begin_operand(AccessKind kind, bool direct = true);
+    void end_access();
+    void leaves_if_finished() { open_.resumes = false; }
     void emit_frame_check();
-    [[nodiscard]] bool access_in_frame(i32 at, unsigned size, AccessKind kind, const Body& body);
+    [[nodiscard]] bool in_frame(i32 at, unsigned size, AccessKind kind) const;
+    [[nodiscard]] Mem begin_in_frame(i32 at, AccessKind kind);
+    void give_flags_to_operation(AccessKind kind);
     [[nodiscard]] bool segment_usable(AccessKind kind);
 
     // --- emit_move.cpp, emit_alu.cpp, emit_branch.cpp: by group; false: not emitted
     bool emit_generic();
     bool emit_register_form();
-    void emit_bytes(HostMemory memory);
+    void emit_bytes(const Insn& insn, HostMemory memory);
+    void emit_bytes(const Mem& at);
     bool emit_move();
     bool emit_stack();
     bool emit_divide();
-    void emit_wide_division(Label begin, Label exception, Label done);
+    void emit_wide_division(const Stub& stub);
     bool emit_bit_string();
     bool emit_flag_ops();
     void emit_pushf();
     void emit_popf();
     bool emit_branch();
+    void emit_jcc();
+    void emit_count_branch();
+    void emit_call(u32 target);
+    void emit_call_operand();
+    void emit_return();
     bool emit_string();
-    void emit_repeated(bool moves, Label special);
+    void emit_single_string(Op op, unsigned width);
+    void emit_repeated(bool moves, Stub& special);
+    // The stack: ESP moves when the access has succeeded, as part of it.
+    [[nodiscard]] bool in_stack_frame(i32 at, AccessKind kind) const;
+    [[nodiscard]] Mem begin_push();
+    void end_push();
+    [[nodiscard]] Mem begin_pop();
+
     // --- emit_fpu.cpp
     bool emit_x87();
     bool emit_simd();
@@ -123,54 +194,37 @@ class BlockEmitter {
     void note_x87();
     void note_operand(const Mem& at, Seg segment);
     void need_fpu(u8 level);  // as JitContext::fpu_live
-    void emit_jcc();
-    void emit_count_branch();
-    void emit_call(u32 target);
-    void emit_call_operand();
-    void emit_return();
-    void push(const Body& store);
-    void pop(const Body& load);
 
     [[nodiscard]] const BlockPlan::Step& step() const { return plan_->steps[index_]; }
     [[nodiscard]] const Insn& insn() const { return step().insn; }
     [[nodiscard]] u32 next_eip() const { return step().eip + insn().length; }
     [[nodiscard]] u32 offset() const { return static_cast<u32>(a_.offset()); }
 
-    // Code out of the way, emitted after the block.
-    void later(std::function<void()> what) { later_.push_back({index_, std::move(what)}); }
-
-    // Where the flags are.
-    enum class FlagsAt : u8 {
-        host,
-        raw,     // R10: as LAHF and SETO leave them in EAX
-        add,     // R10 + producer's immediate gives them
-        sub,     // R10 - producer's immediate
-        result,  // TEST R10, R10
+    // Notes that asmjit refused an instruction: a mistake of ours, after which the block is left to
+    // the interpreter.
+    struct Refusals : asmjit::ErrorHandler {
+        void handleError(asmjit::Error, const char*, asmjit::BaseEmitter*) override { any = true; }
+        bool any = false;
     };
-    struct SavedFlags {
-        FlagsAt at = FlagsAt::host;
-        int producer = -1;
-    };
-    [[nodiscard]] SavedFlags how_to_save() const;
 
     const Thunks& thunks_;
-    LinkNumbers& numbers_;
+    BlockParts& parts_;
+    Refusals refusals_;
     asmjit::CodeHolder code_;
     asmjit::x86::Assembler a_;
     const BlockPlan* plan_ = nullptr;
-    Block* block_ = nullptr;
+    u64 base_ = 0;
     unsigned index_ = 0;  // of the step being emitted
     SavedFlags flags_;
     int producer_ = -1;  // the step that left all flags in the host's, if its operands still stand
     u8 fpu_level_ = 0;   // what need_fpu() has seen to so far
     unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
+    Stub open_;             // of the access being emitted
+    bool is_open_ = false;  // there is one
     std::vector<EmittedLink> links_;
-    struct Later {
-        unsigned index;  // of the step it belongs to
-        std::function<void()> emit;
-    };
-    std::vector<Later> later_;
+    std::vector<Site> sites_;
+    std::vector<Stub> stubs_;
 };
 
 }  // namespace ennead::vmcore::jit

@@ -12,23 +12,27 @@ namespace ennead::vmcore::jit {
 // Frames of emitted code carry no unwind data: nothing here may throw. `engine` is
 // JitContext::engine.
 
-// The distance from guest to host memory for an access of `size` bytes at `address`; 0 if it
-// faults. For the bounce buffer bit 0 is set (the buffer and pages are aligned, so bit 0 of a
-// distance tells nothing else when the address is subtracted by the thunk).
+// For an access of `size` bytes at the linear `address`, from the site with the return address
+// `site`.
 struct Reached {
-    u64 host;     // the host address of the operand; 0: the access faulted
-    u64 bounced;  // whether it only stands in for the operand
+    // Where the operand is in host memory (of a read: or a copy of it). 0: the instruction was
+    // carried out here, or has faulted.
+    u64 host;
+    // Then: where emitted code goes on. 0: it is left, with the state complete, for the reason in
+    // JitContext::exit.
+    u64 resume;
 };
-[[nodiscard]] Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind) noexcept;
+[[nodiscard]] Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind,
+                                   u64 site) noexcept;
 
-// Writes what the last reach_memory() gave a stand-in for. 1: code or more has changed, leave.
-[[nodiscard]] u32 commit_memory(void* engine) noexcept;
+// Carries out the instruction at the site with the return address `site`, and leaves.
+[[nodiscard]] Exit finish_instruction(void* engine, u64 site) noexcept;
 
 // Prepares JitContext::fpu for the host's registers. What fpu_live is to be; 0: the guest may not
 // use them now, or wants to hear of exceptions.
 [[nodiscard]] u32 load_fpu(void* engine) noexcept;
 
-// 0: go on in the block. Else the Exit, with the state complete.
+// kGoOn: go on in the block. Else the Exit, with the state complete.
 inline constexpr u32 kGoOn = 0xffff'ffff;
 [[nodiscard]] u32 interpret(void* engine, const Interpreted* what) noexcept;
 

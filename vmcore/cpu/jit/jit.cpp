@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include "vmcore/cpu/decode/decoder.h"
 #include "vmcore/cpu/interp/handlers.h"
 #include "vmcore/cpu/interrupt.h"
 
@@ -20,11 +21,11 @@ using jit::Exit;
 
 namespace jit {
 
-Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind) noexcept {
-    return static_cast<Jit*>(engine)->reach(address, size, kind);
+Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind, u64 site) noexcept {
+    return static_cast<Jit*>(engine)->reach(address, size, kind, reinterpret_cast<const u8*>(site));
 }
-u32 commit_memory(void* engine) noexcept {
-    return static_cast<Jit*>(engine)->commit();
+Exit finish_instruction(void* engine, u64 site) noexcept {
+    return static_cast<Jit*>(engine)->finish(reinterpret_cast<const u8*>(site));
 }
 u32 load_fpu(void* engine) noexcept {
     return static_cast<Jit*>(engine)->load_fpu();
@@ -56,6 +57,25 @@ u32 to_picture(u32 flags) {
     return (flags & kPictureByLahf) << 8 | ((flags & eflags::kOf) != 0 ? 1 : 0);
 }
 
+// The flags that a site has saved in R10, by the host's own ALU as emitted code would make them.
+u32 flags_of(jit::FlagsAt at, u32 value, u32 immediate) {
+    u64 flags = 0;
+    switch (at) {
+        case jit::FlagsAt::raw:
+            return from_picture(value);
+        case jit::FlagsAt::add:
+            asm("addl %2, %1; pushfq; popq %0" : "=r"(flags), "+r"(value) : "r"(immediate) : "cc");
+            break;
+        case jit::FlagsAt::sub:
+            asm("subl %2, %1; pushfq; popq %0" : "=r"(flags), "+r"(value) : "r"(immediate) : "cc");
+            break;
+        default:
+            asm("testl %1, %1; pushfq; popq %0" : "=r"(flags) : "r"(value) : "cc");
+            break;
+    }
+    return static_cast<u32>(flags) & eflags::kArith;
+}
+
 }  // namespace
 
 Jit::ReturnStack::ReturnStack() {
@@ -84,14 +104,14 @@ Jit::Jit(Cpu& cpu)
       cache_({.forget_returns = [this] { reset_return_stacks(); },
               .forget_jump =
                   [this](bool user, u32 eip, const u8* code) {
-                      if (const u8*& slot = jump_slot(user, eip); slot == code) {
-                          slot = cache_.thunks().miss;
+                      if (jit::JumpEntry& entry = jump_entry(user, eip); entry.code == code) {
+                          entry = {.minus_eip = 0, .code = cache_.thunks().miss};
                       }
-                  }}) {
+                  }},
+             cpu.io.memory.ram().code()) {
     context_.engine = this;
     for (const bool user : {false, true}) {
-        std::fill_n(cpu_.arena.at<const u8*>(CpuArena::jump_table_offset(user)),
-                    CpuArena::kJumpTableEntries, cache_.thunks().miss);
+        jump_entry(user, 0).code = cache_.thunks().miss;
         *returns_[user].bottom() = reinterpret_cast<u64>(cache_.thunks().underflow[user]);
     }
     reset_return_stacks();
@@ -101,12 +121,18 @@ Jit::Jit(Cpu& cpu)
 Jit::~Jit() {
     GuestRam& ram = cpu_.io.memory.ram();
     ram.unwatch_code(this);
-    cache_.clear(ram.code());
+    cache_.clear();
 }
 
-const u8*& Jit::jump_slot(bool user, u32 eip) {
-    return cpu_.arena.at<const u8*>(
+jit::JumpEntry& Jit::jump_entry(bool user, u32 eip) {
+    return cpu_.arena.at<jit::JumpEntry>(
         CpuArena::jump_table_offset(user))[eip & (CpuArena::kJumpTableEntries - 1)];
+}
+
+// Where an indirect jump to `eip` would lead.
+const u8* Jit::known_target(bool user, u32 eip) {
+    const jit::JumpEntry& entry = jump_entry(user, eip);
+    return entry.minus_eip + eip == 0 ? entry.code : cache_.thunks().miss;
 }
 
 void Jit::reset_return_stacks() {
@@ -147,6 +173,9 @@ std::vector<std::pair<std::string, u64>> Jit::counters() const {
         {"jit_interpreter_runs", counters_.interpreted_runs},
     };
     for (std::size_t n = 0; n < kNames.size(); ++n) {
+        if (counters_.finished[n] != 0) {
+            all.emplace_back(std::string("jit_finished_") + kNames[n], counters_.finished[n]);
+        }
         if (counters_.interpreted[n] != 0) {
             all.emplace_back(std::string("jit_interpreted_") + kNames[n], counters_.interpreted[n]);
         }
@@ -240,7 +269,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             return true;
         }
         if (code == nullptr) {
-            code = jump_slot(user, state_.eip);
+            code = known_target(user, state_.eip);
         }
         if (flushes_ != cpu_.mmu.flushes()) {
             // A return goes on in its caller's page without asking what is mapped there by now.
@@ -274,7 +303,9 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
                 const u32 number = context_.link;
                 const bool plain = cache_.link(number).entry == jit::Link::Entry::plain;
                 state_.eip = cache_.link(number).eip;
-                Block* const target = plain ? find_plain(*cache_.link(number).from) : find_block();
+                const bool far = cache_.link(number).entry == jit::Link::Entry::far;
+                Block* const target =
+                    plain ? find_plain(*cache_.link(number).from) : find_block(far);
                 if (target == nullptr) {
                     return false;
                 }
@@ -287,24 +318,15 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             }
             case Exit::miss: {
                 ++counters_.misses;
-                Block* const target = find_block();
+                Block* const target = find_block(true);
                 if (target == nullptr) {
                     return false;
                 }
-                jump_slot(user, state_.eip) = target->code;
+                jump_entry(user, state_.eip) = {.minus_eip = 0u - state_.eip,
+                                                .code = target->code + target->far_entry};
                 code = target->code + target->poll_entry;
                 break;
             }
-            case Exit::fault:
-                locate_site();
-                deliver(end, reasons);
-                if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
-                    return true;
-                }
-                break;
-            case Exit::changed:
-                locate_site();
-                return true;
             default:
                 return true;
         }
@@ -339,7 +361,7 @@ void Jit::deliver(u64& end, ExitReasons& reasons) {
 }
 
 // The block for EIP, made if need be; null: its first instruction cannot be translated.
-Block* Jit::find_block() {
+Block* Jit::find_block(bool far) {
     const u32 eip = state_.eip;
     const bool user = state_.cpl == 3;
     const auto page = code_page(eip);
@@ -348,13 +370,13 @@ Block* Jit::find_block() {
     }
     const PhysAddr address{page->number * kPageSize + (eip & kPageMask)};
     Block* const known = cache_.find(address, eip, user);
-    if (known != nullptr && known->second_page == Block::kNoPage) {
+    const bool straddles = known != nullptr && known->second_page != Block::kNoPage;
+    if (known != nullptr && !straddles && (!far || known->far_entry != Block::kNoEntry)) {
         return known;
     }
-    CodeMap& marks = cpu_.io.memory.ram().code();
-    const bool first_of_page = !marks.page_marked(address);
-    if (known == nullptr) {
-        if (Block* const made = cache_.translate(address, eip, user, *page, marks)) {
+    const bool first_of_page = !cpu_.io.memory.ram().code().page_marked(address);
+    if (!straddles) {
+        if (Block* const made = cache_.translate(address, eip, user, *page, far)) {
             if (first_of_page) {
                 cpu_.mmu.forget_writable(page->bytes);
             }
@@ -376,7 +398,7 @@ Block* Jit::find_block() {
         }
         cache_.discard(*known);
     }
-    Block* const made = cache_.translate_straddling(address, eip, user, *page, *next, marks);
+    Block* const made = cache_.translate_straddling(address, eip, user, *page, *next);
     if (made != nullptr) {
         cpu_.mmu.forget_writable(page->bytes);
         cpu_.mmu.forget_writable(next->bytes);
@@ -386,7 +408,7 @@ Block* Jit::find_block() {
 
 Block* Jit::find_plain(Block& block) {
     const auto page = code_page(block.eip);
-    return page ? cache_.plain(block, *page, cpu_.io.memory.ram().code()) : nullptr;
+    return page ? cache_.plain(block, *page) : nullptr;
 }
 
 std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
@@ -398,22 +420,12 @@ std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
     return jit::BlockCache::CodePage{
         .bytes = bytes,
         .fetch_entry = cpu_.mmu.fetch_entry(LinearAddr{linear}, bytes),
-        .number = static_cast<u64>(bytes - cpu_.io.memory.ram().base()) / kPageSize};
-}
-
-// EIP and the count of instructions, from where emitted code was left.
-void Jit::locate_site() {
-    const u8* const code = reinterpret_cast<const u8*>(context_.site);
-    // The call before it lies in the block; the return address may be where the next one begins.
-    const Block* const block = cache_.at(code - 1);
-    const auto offset = static_cast<u32>(code - block->code);
-    const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
-    state_.eip = block->eip + site->eip_offset;
-    state_.instructions -= site->left;
+        .number =
+            static_cast<u32>(static_cast<u64>(bytes - cpu_.io.memory.ram().base()) / kPageSize)};
 }
 
 void Jit::code_written(PhysAddr address, u64 length) {
-    if (cache_.written(address, length, cpu_.io.memory.ram().code())) {
+    if (cache_.written(address, length)) {
         code_changed_ = true;
     }
 }
@@ -421,45 +433,112 @@ void Jit::code_written(PhysAddr address, u64 length) {
 // --- called by emitted code
 // ------------------------------------------------------------------------------
 
-jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind) noexcept {
+jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept {
     ++counters_.slow_accesses;
     Mmu& mmu = cpu_.mmu;
     const LinearAddr linear{address};
-    const bool in_page = (address & kPageMask) <= kPageSize - size;
-    u8* const bounce = context_.bounce.data();
-    GuestFault fault;
-    bool good = false;
-    switch (kind) {
-        case jit::AccessKind::read:
-            good = mmu.read(linear, bounce, size, mmu.user(), fault);
-            break;
-        case jit::AccessKind::write:
-            good = mmu.probe(linear, size, Access::write, mmu.user(), fault);
-            break;
-        case jit::AccessKind::modify:
-            good = mmu.read_for_write(linear, bounce, size, mmu.user(), fault);
-            break;
-    }
-    if (!good) {
+    const auto faulted = [&](const GuestFault& fault) -> jit::Reached {
+        go_back_to(locate(site));
         cpu_.raise(fault);
+        context_.exit = static_cast<u32>(Exit::undelivered);
+        return {0, 0};
+    };
+    const bool reads = kind == jit::AccessKind::read || kind == jit::AccessKind::read_first;
+    const bool in_page = (address & kPageMask) <= kPageSize - size;
+    GuestFault fault;
+    if (in_page) {
+        u8* host = nullptr;
+        switch (mmu.find_place(linear, size, reads ? Access::read : Access::write, mmu.user(), host,
+                               fault)) {
+            case Mmu::Place::memory:
+                return {reinterpret_cast<u64>(host), 0};
+            case Mmu::Place::fault:
+                return faulted(fault);
+            case Mmu::Place::other:
+                break;
+        }
+    }
+    if (kind == jit::AccessKind::read) {
+        u8* const copy = context_.bounce.data();
+        return mmu.read(linear, copy, size, mmu.user(), fault)
+                   ? jit::Reached{reinterpret_cast<u64>(copy), 0}
+                   : faulted(fault);
+    }
+    const Place place = locate(site);
+    bool near = false;
+    if (!finish_at(place, near)) {
+        context_.exit = static_cast<u32>(Exit::undelivered);
         return {0, 0};
     }
-    const u8* const direct =
-        kind == jit::AccessKind::read ? mmu.find_readable(linear) : mmu.find_writable(linear);
-    if (in_page && direct != nullptr) {
-        return {reinterpret_cast<u64>(direct), 0};
+    if (place.site.resume == 0 || !near) {
+        context_.exit = static_cast<u32>(Exit::done);
+        return {0, 0};
     }
-    accessed_ = address;
-    accessed_size_ = size;
-    return {reinterpret_cast<u64>(bounce), 1};
+    state_.instructions += place.site.left - 1u;
+    give_flags();
+    return {0, reinterpret_cast<u64>(place.block.code + place.site.resume)};
 }
 
-u32 Jit::commit() noexcept {
-    GuestFault fault;
-    // It was found to succeed when the stand-in was given out.
-    (void)cpu_.mmu.write(LinearAddr{accessed_}, context_.bounce.data(), accessed_size_,
-                         cpu_.mmu.user(), fault);
-    return code_changed_ ? 1 : 0;
+Exit Jit::finish(const u8* site) noexcept {
+    bool near = false;
+    return finish_at(locate(site), near) ? Exit::done : Exit::undelivered;
+}
+
+Jit::Place Jit::locate(const u8* return_address) const {
+    // The call before it lies in the block; the return address may be where the next one begins.
+    const Block* const block = cache_.at(return_address - 1);
+    const auto offset = static_cast<u32>(return_address - block->code);
+    const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
+    return {*block, *site};
+}
+
+void Jit::go_back_to(const Place& place) {
+    state_.eip = place.block.eip + place.site.eip_offset;
+    state_.instructions -= place.site.left;
+    if (place.site.flags != jit::FlagsAt::host) {
+        const auto saved = static_cast<u32>(context_.r10);
+        state_.eflags = (state_.eflags & ~eflags::kArith) |
+                        flags_of(place.site.flags, saved, place.site.immediate);
+    }
+}
+
+Insn Jit::decode_at(const Place& place) {
+    GuestRam& ram = cpu_.io.memory.ram();
+    const u64 first = raw(place.block.address) + place.site.eip_offset;
+    const u64 here = kPageSize - (first & kPageMask);
+    std::array<u8, kMaxInsnLength> bytes{};
+    const u64 from_first = std::min<u64>(here, bytes.size());
+    std::memcpy(bytes.data(), ram.base() + first, from_first);
+    if (place.block.second_page != Block::kNoPage) {
+        std::memcpy(bytes.data() + from_first,
+                    ram.base() + u64{place.block.second_page} * kPageSize,
+                    bytes.size() - from_first);
+    }
+    Insn insn;
+    (void)decode(bytes, CodeSize::bits32, insn);  // it was decoded before
+    return insn;
+}
+
+// The interpreter does the instruction. False: it faulted; the state is that of before. `near`:
+// what comes after it in the block may go on.
+bool Jit::finish_at(const Place& place, bool& near) {
+    go_back_to(place);
+    const Insn insn = decode_at(place);
+    ++counters_.finished[static_cast<std::size_t>(insn.op)];
+    const u32 next = state_.eip + insn.length;
+    cpu_.next_eip = next;
+    if (jit::uses_fpu(insn)) {
+        sync_fpu();
+    }
+    const u32 generation = cpu_.mmu.generation();
+    if (!select_handler(insn)(cpu_, insn)) {
+        return false;
+    }
+    state_.eip = cpu_.next_eip;
+    ++state_.instructions;
+    near =
+        state_.eip == next && !code_changed_ && cpu_.flat() && cpu_.mmu.generation() == generation;
+    return true;
 }
 
 // With an exception unmasked, or waiting, every instruction has to be looked at: that is the

@@ -19,6 +19,8 @@ struct JitCounters {
     u64 misses = 0;   // jumps to where no known block was
     // Instructions inside blocks that the interpreter did, by operation.
     std::array<u64, static_cast<std::size_t>(Op::count)> interpreted{};
+    // The same for those that are emitted, but met what is no plain memory, or another odd case.
+    std::array<u64, static_cast<std::size_t>(Op::count)> finished{};
     u64 interpreted_runs = 0;  // times all was left to the interpreter
     u64 slow_accesses = 0;     // memory accesses that the tables did not answer
     u64 faults = 0;            // exceptions out of emitted code
@@ -39,8 +41,8 @@ class Jit final : public Engine, private CodeWatcher {
     [[nodiscard]] std::vector<std::pair<std::string, u64>> counters() const override;
 
     // For emitted code (helpers.h).
-    jit::Reached reach(u32 address, u32 size, jit::AccessKind kind) noexcept;
-    u32 commit() noexcept;
+    jit::Reached reach(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
+    jit::Exit finish(const u8* site) noexcept;
     u32 load_fpu() noexcept;
     u32 interpret(const jit::Interpreted& what) noexcept;
 
@@ -49,12 +51,23 @@ class Jit final : public Engine, private CodeWatcher {
     [[nodiscard]] bool needs_interpreter();
     void give_back_held();
     [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
-    [[nodiscard]] jit::Block* find_block();
+    // `far`: with an entry for jumps from other pages.
+    [[nodiscard]] jit::Block* find_block(bool far);
     [[nodiscard]] jit::Block* find_plain(jit::Block& block);
     // The page that code at the linear address is fetched from; nothing if that is no plain memory,
     // or faults.
     [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
-    void locate_site();
+    [[nodiscard]] const u8* known_target(bool user, u32 eip);
+    // A place in emitted code that has called C++, and the instruction there.
+    struct Place {
+        const jit::Block& block;
+        const jit::Site& site;
+    };
+    [[nodiscard]] Place locate(const u8* return_address) const;
+    // Makes EIP, the count of instructions and the flags those of before the instruction.
+    void go_back_to(const Place& place);
+    [[nodiscard]] Insn decode_at(const Place& place);
+    [[nodiscard]] bool finish_at(const Place& place, bool& near);
     void deliver(u64& end, ExitReasons& reasons);
     [[nodiscard]] bool set_stop(u64 end);
 
@@ -62,7 +75,7 @@ class Jit final : public Engine, private CodeWatcher {
     void sync_fpu();    // what is parked in the context goes to CpuState
     void take_flags();  // from the context to EFLAGS
     void give_flags();
-    [[nodiscard]] const u8*& jump_slot(bool user, u32 eip);
+    [[nodiscard]] jit::JumpEntry& jump_entry(bool user, u32 eip);
 
     void code_written(PhysAddr address, u64 length) override;
 
@@ -92,9 +105,8 @@ class Jit final : public Engine, private CodeWatcher {
     jit::BlockCache cache_;
     JitCounters counters_;
 
-    u32 accessed_ = 0, accessed_size_ = 0;  // the access that the bounce buffer stands in for
-    u64 stop_ = 0;                          // what was stored as stop_at
-    bool code_changed_ = false;             // since emitted code was entered
+    u64 stop_ = 0;               // what was stored as stop_at
+    bool code_changed_ = false;  // since emitted code was entered
 };
 
 }  // namespace ennead::vmcore

@@ -34,7 +34,7 @@ struct BlockPlan {
     u32 eip = 0;
     bool user = false;
     bool exact = false;  // as plan_block() was told: all flags matter everywhere, and x87 pointers
-    unsigned count = 0;      // 0: not even the first instruction lies in the page as a whole
+    unsigned count = 0;  // 0: not even the first instruction lies in the page as a whole
     bool straddles = false;  // one instruction, which ends in the next page
     std::array<Step, kMaxBlockInsns> steps;
     Frame frame;

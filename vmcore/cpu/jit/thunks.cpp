@@ -35,25 +35,20 @@ class ThunkEmitter {
             a_.mov(ENNEAD_CONTEXT(link), r13d);
             exit_with(Exit::link);
         });
-        thunks_.fault = emit([&] { exit_from_site(Exit::fault); });
-        thunks_.changed = emit([&] { exit_from_site(Exit::changed); });
         for (const bool user : {false, true}) {
+            thunks_.indirect[user] = emit([&] { emit_indirect(user); });
             thunks_.underflow[user] = emit([&] {
                 a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
-                a_.movzx(r13d, r14w);
-                a_.jmp(Mem(reg::state, r13, 3, static_cast<i32>(CpuArena::jump_table_offset(user)),
-                           8));
+                a_.jmp(Imm(thunks_.indirect[user]));
             });
         }
-        for (const AccessKind kind : {AccessKind::read, AccessKind::write, AccessKind::modify}) {
+        for (unsigned kind = 0; kind < kAccessKinds; ++kind) {
             for (unsigned n = 0; n < kAccessSizes.size(); ++n) {
-                Thunks::Access& access = thunks_.access[static_cast<unsigned>(kind)];
-                access.plain[n] = emit([&] { emit_access(kind, kAccessSizes[n], false); });
-                access.guarded[n] = emit([&] { emit_access(kind, kAccessSizes[n], true); });
+                thunks_.access[kind][n] =
+                    emit([&] { emit_access(static_cast<AccessKind>(kind), kAccessSizes[n]); });
             }
         }
-        thunks_.commit_plain = emit([&] { emit_commit(false); });
-        thunks_.commit_guarded = emit([&] { emit_commit(true); });
+        thunks_.finish = emit([&] { emit_finish(); });
         thunks_.load_fpu = emit([&] { emit_load_fpu(); });
         thunks_.interpret = emit([&] { emit_interpret(); });
         memory_.make_permanent();
@@ -211,66 +206,88 @@ class ThunkEmitter {
         a_.jmp(Imm(leave_));
     }
 
-    void exit_from_site(Exit why) {
-        a_.pop(r13);
-        a_.mov(ENNEAD_CONTEXT(site), r13);
-        exit_with(why);
+    // The target checks for itself whether its page is still mapped where it was.
+    void emit_indirect(bool user) {
+        Label hit = a_.newLabel();
+        const u32 table = CpuArena::jump_table_offset(user);
+        const auto field = [&](std::size_t offset, u32 size) {
+            return Mem(reg::state, r13, 3, static_cast<i32>(table + offset), size);
+        };
+        a_.mov(r11, rcx);
+        a_.movzx(r13d, r14w);
+        a_.lea(r13d, ptr(r13, r13));
+        a_.mov(ecx, field(offsetof(JumpEntry, minus_eip), 4));
+        a_.lea(ecx, ptr(rcx, r14));
+        a_.mov(r13, field(offsetof(JumpEntry, code), 8));
+        a_.jecxz(ecx, hit);
+        a_.mov(rcx, r11);
+        a_.jmp(Imm(thunks_.miss));
+        a_.bind(hit);
+        a_.mov(rcx, r11);
+        a_.jmp(r13);
     }
 
-    void emit_access(AccessKind kind, u32 size, bool guarded) {
-        Label fault = a_.newLabel();
+    // Comes here for three reasons: the table has nothing, the operand is not aligned, or it may
+    // reach into the next page.
+    void emit_access(AccessKind kind, u32 size) {
+        Label absent = a_.newLabel(), finished = a_.newLabel(), leave = a_.newLabel();
+        a_.test(r13, r13);
+        a_.jz(absent);
+        if (size > 1) {
+            a_.push(r13);
+            a_.mov(r13d, r14d);
+            a_.and_(r13d, kPageMask);
+            a_.cmp(r13d, kPageSize - size);
+            a_.pop(r13);
+            a_.ja(absent);
+            a_.ret();
+        }
+        a_.bind(absent);
         store_gprs(kVolatileGprs);
+        store_gprs(kKeptGprs);
+        save_flags();
         store_temporaries();
         remember_fpu();
         a_.mov(esi, r14d);
         a_.mov(edx, size);
         a_.mov(ecx, static_cast<u32>(kind));
+        a_.mov(r8, ptr(rsp));
         call(reach_memory);
-        a_.mov(r13, rax);
-        if (kind != AccessKind::read) {
-            // A stand-in: skip the jump behind the call.
-            a_.lea(rdx, ptr(rdx, rdx, 2));
-            a_.add(qword_ptr(rsp), rdx);
-        }
         load_temporaries();
+        a_.mov(r13, rax);
+        a_.test(r13, r13);
+        a_.jz(finished);
         recall_fpu();
         load_gprs(kVolatileGprs);
-        a_.test(r13, r13);
-        a_.jz(fault);
         a_.sub(r13, r14);
         a_.ret();
-        a_.bind(fault);
-        if (guarded) {
-            a_.ret();
-        } else {
-            exit_from_site(Exit::fault);
-        }
-    }
 
-    void emit_commit(bool guarded) {
-        Label leave = a_.newLabel();
-        store_gprs(kVolatileGprs);
-        save_flags();
-        store_temporaries();
-        remember_fpu();
-        call(commit_memory);
-        a_.mov(r13d, eax);
-        load_temporaries();
+        a_.bind(finished);
+        a_.test(rdx, rdx);
+        a_.jz(leave);
+        a_.mov(ptr(rsp), rdx);
         recall_fpu();
-        if (guarded) {
-            load_gprs(kVolatileGprs);
-            a_.ret();
-            return;
-        }
-        a_.test(r13d, r13d);
-        a_.jnz(leave);
         restore_flags();
+        load_gprs(kKeptGprs);
         load_gprs(kVolatileGprs);
         a_.ret();
+
         a_.bind(leave);
-        restore_flags();
-        load_gprs(kVolatileGprs);
-        exit_from_site(Exit::changed);
+        a_.mov(eax, ENNEAD_CONTEXT(exit));
+        a_.add(ENNEAD_CONTEXT(return_stack), 8);
+        a_.jmp(Imm(leave_saved_));
+    }
+
+    void emit_finish() {
+        store_gprs(kVolatileGprs);
+        store_gprs(kKeptGprs);
+        save_flags();
+        store_temporaries();
+        park_fpu();
+        a_.mov(rsi, ptr(rsp));
+        call(finish_instruction);
+        a_.add(ENNEAD_CONTEXT(return_stack), 8);
+        a_.jmp(Imm(leave_saved_));
     }
 
     void emit_load_fpu() {

@@ -16,7 +16,13 @@ constexpr unsigned size_index(unsigned bytes) {
     return bytes == 10 ? 5 : static_cast<unsigned>(__builtin_ctz(bytes));
 }
 
-enum class AccessKind : u8 { read, write, modify };
+enum class AccessKind : u8 {
+    read,
+    write,
+    modify,
+    read_first,  // a read in an instruction that may have to be done over again: of memory only
+};
+inline constexpr unsigned kAccessKinds = 4;
 
 // Addresses of emitted code. All but `enter` follow the conventions of context.h.
 struct Thunks {
@@ -28,26 +34,20 @@ struct Thunks {
     const u8* miss = nullptr;
     const u8* poll = nullptr;
     const u8* link = nullptr;  // R13: the number of the link
-    // To be called; they leave with the return address as the site.
-    const u8* fault = nullptr;
-    const u8* changed = nullptr;
+
+    // To jump or call to: an indirect jump to the EIP in R14, by {supervisor, user}. Keeps the
+    // flags.
+    std::array<const u8*, 2> indirect{};
     // The return address at the bottom of the return stack of {supervisor, user}: a guest return
     // that nothing is known of.
     std::array<const u8*, 2> underflow{};
 
-    // To be called with R14 the linear address; they give R13, and [R13 + R14] then is the operand.
-    // `plain`: a fault leaves at once. `guarded`: a fault gives R13 = 0, for the caller has flags
-    // to put back. Writing and modifying: if what is at [R13 + R14] only stands in for the operand,
-    // the return is 5 bytes later than the call, and after the operation `commit` must be called.
-    // All but R13 and the flags stay.
-    struct Access {
-        std::array<const u8*, kAccessSizes.size()> plain{}, guarded{};
-    };
-    std::array<Access, 3> access;  // by AccessKind
-    // Keeps the flags. `plain` leaves if the write has changed code; `guarded` gives R13 = 1 then,
-    // else 0, and does not keep them.
-    const u8* commit_plain = nullptr;
-    const u8* commit_guarded = nullptr;
+    // To be called with R14 the linear address and R13 what the table has for it, from a Site; they
+    // come back with R13 so that [R13 + R14] is the operand, or behind the instruction, or not at
+    // all. All but R13 and the flags stay.
+    std::array<std::array<const u8*, kAccessSizes.size()>, kAccessKinds> access{};
+    // To be called from a Site: the interpreter does its instruction; does not come back.
+    const u8* finish = nullptr;
 
     // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13:
     // JitContext::fpu_live by now; 0: it cannot be there. All but R13 and the flags stay.

@@ -207,6 +207,18 @@ bool Mmu::probe(LinearAddr address, u32 size, Access access, bool user, GuestFau
     return true;
 }
 
+Mmu::Place Mmu::find_place(LinearAddr address, u32 size, Access access, bool user, u8*& host,
+                           GuestFault& fault) {
+    Piece piece;
+    if (!locate(address, access, user, piece, fault)) {
+        return Place::fault;
+    }
+    host = piece.host;
+    const bool usable = host != nullptr && (access != Access::write ||
+                                            !memory_.ram().holds_code({host, size}));
+    return usable ? Place::memory : Place::other;
+}
+
 Mmu::Code Mmu::code_page(LinearAddr address, const u8*& page, GuestFault& fault) {
     Piece piece;
     if (!locate(address, Access::fetch, user_, piece, fault)) {

@@ -51,6 +51,12 @@ class Mmu {
     // A read of a place that is about to be written: checked as a write.
     [[nodiscard]] bool read_for_write(LinearAddr address, void* out, u32 size, bool user,
                                       GuestFault& fault);
+    // For an access that does not cross a page's end. `memory`: `host` is where its bytes are, and
+    // they may be used there at once; `other`: devices, ROM to be written, and bytes that somebody
+    // has to hear of.
+    enum class Place { memory, other, fault };
+    [[nodiscard]] Place find_place(LinearAddr address, u32 size, Access access, bool user, u8*& host,
+                                   GuestFault& fault);
     // Only the checks of such an access. Any size.
     [[nodiscard]] bool probe(LinearAddr address, u32 size, Access access, bool user,
                              GuestFault& fault);

@@ -71,7 +71,8 @@ TEST_P(differences, what_a_call_pushes_may_change_code) {
     EXPECT_EQ(machine.peek<u32>(kCode + 0x100), kCode + 5);
 }
 
-// The last way out of a block may be a call at its very end; the next block begins where it returns.
+// The last way out of a block may be a call at its very end; the next block begins where it
+// returns.
 TEST_P(differences, faults_of_many_blocks_are_found_by_their_sites) {
     TestMachine machine(GetParam());
     machine.enable_paging();
@@ -92,6 +93,17 @@ TEST_P(differences, faults_of_many_blocks_are_found_by_their_sites) {
     EXPECT_TRUE(machine.run(3900).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 63u * 64 / 2);
     EXPECT_EQ(machine.state.gpr[kEsp], kTop);
+}
+
+TEST_P(differences, a_divide_error_after_a_look_at_the_operand_shows_the_flags_of_before) {
+    TestMachine machine(GetParam());
+    machine.poke<u32>(kData, 0x80000000);
+    machine.write(TestMachine::kHandlers, "f4");
+    machine.state.gpr[kEdx] = 0xf52fa86b;
+    // again: idiv dword [kData]; add bh,ah; jmp again. The fifth quotient does not fit.
+    EXPECT_TRUE(machine.run("f7 3d 00 00 03 00 00 e7 eb f6", kBudget).halted);
+    EXPECT_EQ(machine.state.instructions, 13u);
+    EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp] + 8) & kArith, u32{kCf});
 }
 
 TEST_P(differences, an_operand_by_way_of_fs_is_not_in_the_frame) {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// Jumps: inside of a block, to thunks, and to other blocks; and the code out of the way that they
+// lead to.
+#include <cstring>
+
+#include "vmcore/cpu/jit/emitter.h"
+
+namespace ennead::vmcore::jit {
+
+using namespace asmjit::x86;
+
+namespace {
+
+constexpr u8 kJmp = 0xe9, kCall = 0xe8;
+
+constexpr u8 condition_bits(CondCode condition) {
+    return static_cast<u8>(condition);
+}
+
+}  // namespace
+
+void BlockEmitter::emit_rel32(std::span<const u8> opcode, u32 displacement) {
+    std::array<u8, 6> bytes{};
+    std::memcpy(bytes.data(), opcode.data(), opcode.size());
+    std::memcpy(bytes.data() + opcode.size(), &displacement, sizeof displacement);
+    a_.embed(bytes.data(), opcode.size() + sizeof displacement);
+}
+
+BlockEmitter::Place BlockEmitter::jump_later(CondCode condition) {
+    const std::array<u8, 2> opcode = {0x0f, static_cast<u8>(0x80 | condition_bits(condition))};
+    emit_rel32(opcode, 0);
+    return {offset() - 4};
+}
+
+BlockEmitter::ShortPlace BlockEmitter::short_jump_later(CondCode condition) {
+    const std::array<u8, 2> bytes = {static_cast<u8>(0x70 | condition_bits(condition)), 0};
+    a_.embed(bytes.data(), bytes.size());
+    return {offset() - 1};
+}
+
+// The one conditional jump that looks at no flags.
+BlockEmitter::ShortPlace BlockEmitter::jump_later_if_ecx_zero() {
+    constexpr std::array<u8, 3> kJecxz = {0x67, 0xe3, 0};
+    a_.embed(kJecxz.data(), kJecxz.size());
+    return {offset() - 1};
+}
+
+// The jump leads to what is emitted next.
+void BlockEmitter::land(Place place) {
+    const u32 distance = offset() - (place.offset + 4);
+    std::memcpy(a_.bufferData() + place.offset, &distance, sizeof distance);
+}
+void BlockEmitter::land(ShortPlace place) {
+    a_.bufferData()[place.offset] = static_cast<u8>(offset() - (place.offset + 1));
+}
+
+void BlockEmitter::jump_back(u32 target) {
+    const std::array<u8, 1> opcode = {kJmp};
+    emit_rel32(opcode, target - (offset() + 5));
+}
+void BlockEmitter::jump_back(CondCode condition, u32 target) {
+    const std::array<u8, 2> opcode = {0x0f, static_cast<u8>(0x80 | condition_bits(condition))};
+    emit_rel32(opcode, target - (offset() + 6));
+}
+
+void BlockEmitter::jump_to(const u8* target) {
+    const std::array<u8, 1> opcode = {kJmp};
+    emit_rel32(opcode, static_cast<u32>(reinterpret_cast<u64>(target) - (base_ + offset() + 5)));
+}
+void BlockEmitter::call_to(const u8* target) {
+    const std::array<u8, 1> opcode = {kCall};
+    emit_rel32(opcode, static_cast<u32>(reinterpret_cast<u64>(target) - (base_ + offset() + 5)));
+}
+
+// --- links ---------------------------------------------------------------------------------------
+
+Link::Entry BlockEmitter::entry_for(u32 target) const {
+    if (!plan_->same_page(target)) {
+        return Link::Entry::far;
+    }
+    const bool close = (target ^ plan_->eip) < kUnpolledBytes;
+    return close && target > step().eip ? Link::Entry::near : Link::Entry::poll;
+}
+
+// The jump or call at `place` is a link; its stub asks for the target.
+void BlockEmitter::add_link(Place place, u32 target, Link::Entry entry) {
+    Stub asking = stub(Stub::Kind::link);
+    asking.link = static_cast<u32>(links_.size());
+    asking.from = {place};
+    asking.from_count = 1;
+    later(asking);
+    links_.push_back({.number = parts_.new_link(target, entry), .place = place.offset});
+}
+
+void BlockEmitter::emit_link_jump(u32 target) {
+    emit_link_jump(target, entry_for(target));
+}
+
+void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
+    const std::array<u8, 1> opcode = {kJmp};
+    emit_rel32(opcode, 0);
+    add_link({offset() - 4}, target, entry);
+}
+
+// Behind a host CALL: a guest return has come back here, with the EIP that it found in R14.
+void BlockEmitter::emit_return_site() {
+    a_.mov(r11, rcx);
+    a_.lea(ecx, ptr(r14, static_cast<i32>(0u - next_eip())));
+    const ShortPlace same = jump_later_if_ecx_zero();
+    a_.mov(rcx, r11);
+    jump_to(thunks_.indirect[plan_->user]);
+    land(same);
+    a_.mov(rcx, r11);
+    // Returns can follow on each other without end.
+    const bool same_page = plan_->same_page(next_eip());
+    emit_link_jump(next_eip(), same_page ? Link::Entry::poll : Link::Entry::far);
+}
+
+// --- code out of the way -------------------------------------------------------------------------
+
+BlockEmitter::Stub BlockEmitter::stub(Stub::Kind kind) const {
+    Stub made;
+    made.kind = kind;
+    made.index = index_;
+    made.flags = flags_;
+    return made;
+}
+
+void BlockEmitter::finish_elsewhere(Place place) {
+    finish_elsewhere({&place, 1});
+}
+
+void BlockEmitter::finish_elsewhere(std::span<const Place> places) {
+    Stub finish = stub(Stub::Kind::finish);
+    for (const Place place : places) {
+        if (finish.from_count == finish.from.size()) {
+            later(finish);
+            finish.from_count = 0;
+        }
+        finish.from[finish.from_count++] = place;
+    }
+    later(finish);
+}
+
+void BlockEmitter::add_site(const Stub& stub, u32 resume) {
+    const BlockPlan::Step& at = plan_->steps[stub.index];
+    sites_.push_back({.offset = offset(),
+                      .immediate = immediate_of(stub.flags),
+                      .eip_offset = static_cast<u16>(at.eip - plan_->eip),
+                      .resume = static_cast<u16>(resume),
+                      .left = static_cast<u8>(plan_->count - stub.index),
+                      .flags = stub.flags.at});
+}
+
+void BlockEmitter::emit_stub(const Stub& stub) {
+    index_ = stub.index;
+    flags_ = stub.flags;
+    for (unsigned n = 0; n < stub.from_count; ++n) {
+        land(stub.from[n]);
+    }
+    switch (stub.kind) {
+        case Stub::Kind::access:
+            emit_access_stub(stub);
+            break;
+        case Stub::Kind::finish:
+            call_to(thunks_.finish);
+            add_site(stub, 0);
+            break;
+        case Stub::Kind::poll:
+            if (stub.flags_wanted) {
+                put_back_flags();
+            }
+            a_.mov(r14d, plan_->eip);
+            jump_to(thunks_.poll);
+            break;
+        case Stub::Kind::link:
+            links_[stub.link].stub = offset();
+            a_.mov(r13d, links_[stub.link].number);
+            jump_to(thunks_.link);
+            break;
+        case Stub::Kind::plain:
+            if (stub.flags_wanted) {
+                put_back_flags();
+            }
+            emit_link_jump(plan_->eip, Link::Entry::plain);
+            break;
+        case Stub::Kind::fpu:
+            call_to(thunks_.load_fpu);
+            a_.cmp(r13d, stub.level);
+            jump_back(CondCode::kAE, stub.back);
+            call_to(thunks_.finish);
+            add_site(stub, 0);
+            break;
+        case Stub::Kind::string:
+            if (stub.flags_wanted) {
+                put_back_flags();
+            }
+            call_interpreter(stub.what);
+            if (stub.flags_wanted) {
+                fetch_flags();
+            }
+            jump_back(stub.back);
+            break;
+        case Stub::Kind::wide_division:
+            emit_wide_division(stub);
+            break;
+    }
+}
+
+}  // namespace ennead::vmcore::jit
