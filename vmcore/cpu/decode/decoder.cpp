@@ -20,7 +20,9 @@ class Decoder {
           insn_(insn) {}
 
     [[nodiscard]] DecodeStatus run(CodeSize size) {
-        insn_ = Insn{};
+        // Copied from memory: made in place, it would be read back before its bytes are stored.
+        static constexpr Insn kEmpty{};
+        insn_ = kEmpty;
         insn_.operand_size = insn_.address_size = static_cast<u8>(size);
         if (!opcode(size)) {
             return ran_out();
@@ -229,9 +231,26 @@ class Decoder {
         return kNoRegister;
     }
 
+    // In pieces of a fixed size where there are as many bytes: several times quicker.
+    void copy_raw() {
+        if (size_ < kMaxInsnLength) {
+            std::memcpy(insn_.raw.data(), bytes_, at_);
+            return;
+        }
+        static_assert(kMaxInsnLength == 15);
+        u64 low = 0, high = 0;
+        std::memcpy(&low, bytes_, 8);
+        std::memcpy(&high, bytes_ + 7, 8);
+        const unsigned in_low = std::min(at_, 8u), in_high = at_ - in_low;
+        low &= ~u64{0} >> (64 - 8 * in_low);
+        high = in_high == 0 ? 0 : (high >> 8) & (~u64{0} >> (64 - 8 * in_high));
+        std::memcpy(insn_.raw.data(), &low, 8);
+        std::memcpy(insn_.raw.data() + 8, &high, 8);
+    }
+
     void finish(const OpcodeRow& row) {
         insn_.length = static_cast<u8>(at_);
-        std::memcpy(insn_.raw.data(), bytes_, at_);
+        copy_raw();
         insn_.op = row.op;
         insn_.width = row.has(OpcodeRow::kByte) ? 1 : insn_.operand_size;
         insn_.prefix = row.simd.prefix;

@@ -61,7 +61,7 @@ struct Link {
     u32 previous = 0, next = 0;  // among the links to `to`; 0: none
     u32 sibling = 0;             // the next link out of the same block; 0: none
     // Which entry: `near` for a later instruction of the same page.
-    // `plain`: the block's other self, without a frame.
+    // `plain`: the block's other self, in which each access looks at the tables.
     enum class Entry : u8 { near, poll, far, plain } entry = Entry::far;
 };
 
@@ -79,7 +79,9 @@ struct Block {
     static constexpr u16 kNoEntry = 0xffff;
     u16 far_entry = kNoEntry;  // made only for blocks that are entered that way
     u16 poll_entry = 0, near_entry = 0;
-    bool is_plain = false;  // has no frame, since it is the other self of one that has
+    bool is_plain = false;  // each access looks for itself: another self, found by its own key
+    bool shares = true;     // false: was left too often for its plain self
+    u8 escapes = 0;         // how often
     u32 first_link = 0;     // out of this block; 0: none
     u32 incoming = 0;       // the first link to it; 0: none
     // The physical number of the second page, of a block that is one instruction across a page's

@@ -50,9 +50,14 @@ Interpreted* BlockCache::new_interpreted() {
     return new (current_->memory.allocate(sizeof(Interpreted), alignof(Interpreted))) Interpreted;
 }
 
-Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far) {
-    plan_block(eip, user, page.bytes, exact_flags_, plan_);
-    return make(address, page, nullptr, far, false);
+Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far,
+                             bool shares) {
+    plan_block(eip, user, page.bytes, exact_flags_, !shares, plan_);
+    Block* const made = make(address, page, nullptr, far, false);
+    if (made != nullptr) {
+        made->shares = shares;
+    }
+    return made;
 }
 
 Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
@@ -186,13 +191,12 @@ void BlockCache::drop(Block& block) {
     index_.erase(block);
 }
 
-Block* BlockCache::plain(Block& block, const CodePage& page) {
-    if (Block* const known = index_.find(block.address, block.eip, block.user, true)) {
+Block* BlockCache::plain(PhysAddr address, u32 eip, bool user, const CodePage& page) {
+    if (Block* const known = index_.find(address, eip, user, true)) {
         return known;
     }
-    plan_block(block.eip, block.user, page.bytes, exact_flags_, plan_);
-    plan_.frame = {};
-    return make(block.address, page, nullptr, false, true);
+    plan_block(eip, user, page.bytes, exact_flags_, true, plan_);
+    return make(address, page, nullptr, false, true);
 }
 
 void BlockCache::discard(Block& block) {
@@ -277,7 +281,7 @@ void BlockCache::clear() {
     }
 }
 
-const Block* BlockCache::at(const u8* code) const {
+Block* BlockCache::at(const u8* code) const {
     if (!memory_.contains(code)) {
         return nullptr;
     }
@@ -287,7 +291,7 @@ const Block* BlockCache::at(const u8* code) const {
     if (after == blocks.begin()) {
         return nullptr;
     }
-    const Block* const block = *std::prev(after);
+    Block* const block = *std::prev(after);
     return code <= block->code + block->code_size ? block : nullptr;
 }
 

@@ -58,7 +58,8 @@ class BlockCache final : private BlockParts {
     // that there is, which stays good for those who lead there already. Null if the first
     // instruction does not lie in the page as a whole, or is longer than an instruction can be. Not
     // while emitted code is being run.
-    Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far);
+    Block* translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far,
+                     bool shares);
     // The same for one instruction that ends in the page `next`; null if it does not.
     Block* translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
                                 const CodePage& next);
@@ -67,9 +68,9 @@ class BlockCache final : private BlockParts {
     // Does nothing if the target has no entry of the kind.
     void connect(u32 number, Block& target);
 
-    // The same block without a frame (made if need be): entered at its near entry. Null as in
+    // The plain block there, made if need be: entered at its near or poll entry. Null as in
     // translate().
-    Block* plain(Block& block, const CodePage& page);
+    Block* plain(PhysAddr address, u32 eip, bool user, const CodePage& page);
     // Its bytes are the same, but another page lies behind by now.
     void discard(Block& block);
     // Bytes were written: drops the blocks that depend on them. True if there were any.
@@ -77,7 +78,7 @@ class BlockCache final : private BlockParts {
     void clear();
 
     // The block whose emitted code holds `code`, or ends there.
-    [[nodiscard]] const Block* at(const u8* code) const;
+    [[nodiscard]] Block* at(const u8* code) const;
     // Calls `visit(const Block&)` for all that can still be entered, in no order.
     template <class Visit>
     void for_each(Visit visit) const {

@@ -47,6 +47,7 @@ enum class Exit : u32 {
     poll,         // at stop_at, before the instruction at eip
     done,         // the state is complete as it is: the interpreter did the last instruction
     undelivered,  // the same, but that instruction faulted
+    plain,        // the state is complete: go on in a plain block
 };
 
 // --- registers ---

@@ -207,4 +207,82 @@ FlagEffects flag_effects(const Insn& insn) {
     }
 }
 
+bool may_change(const Insn& insn, u8 gpr) {
+    // 4…7 are AH…BH in byte forms.
+    const auto is = [&](u8 operand) {
+        return operand != kNoRegister && (insn.width == 1 ? operand & 3 : operand) == gpr;
+    };
+    switch (insn.op) {
+        case Op::mov:
+        case Op::movzx:
+        case Op::movsx:
+        case Op::lea:
+        case Op::bswap:
+        case Op::add:
+        case Op::or_:
+        case Op::adc:
+        case Op::sbb:
+        case Op::and_:
+        case Op::sub:
+        case Op::xor_:
+        case Op::not_:
+        case Op::neg:
+        case Op::inc:
+        case Op::dec:
+        case Op::rol:
+        case Op::ror:
+        case Op::rcl:
+        case Op::rcr:
+        case Op::shl:
+        case Op::shr:
+        case Op::sar:
+        case Op::shld:
+        case Op::shrd:
+        case Op::cmovcc:
+        case Op::setcc:
+        case Op::imul_r_rm:
+        case Op::imul_r_rm_imm:
+        case Op::bsf:
+        case Op::bsr:
+            // MOVZX and MOVSX have a byte as their source only.
+            return insn.op == Op::movzx || insn.op == Op::movsx ? insn.dst == gpr : is(insn.dst);
+        case Op::xchg:
+        case Op::xadd:
+            return is(insn.dst) || is(insn.src);
+        case Op::cmp:
+        case Op::test:
+        case Op::bt:
+        case Op::jcc:
+        case Op::jmp_rel:
+        case Op::nop:
+        case Op::fwait:
+            return false;
+        case Op::push_r:
+        case Op::push_imm:
+        case Op::push_rm:
+            return gpr == kEsp;
+        case Op::pop_r:
+            return gpr == kEsp || insn.dst == gpr;
+        case Op::mul:
+        case Op::imul_acc:
+        case Op::cwd:
+            return gpr == kEax || gpr == kEdx;
+        case Op::cbw:
+            return gpr == kEax;
+        case Op::fpu_d8:
+        case Op::fpu_d9:
+        case Op::fpu_da:
+        case Op::fpu_db:
+        case Op::fpu_dc:
+        case Op::fpu_dd:
+        case Op::fpu_de:
+            return false;
+        default: {
+            const SimdForm& simd = opcode_row(insn.row).simd;
+            return !simd.present || !simd.plain || simd.reg == SimdForm::File::general ||
+                   (simd.rm == SimdForm::File::general && !insn.has_memory);
+        }
+    }
+}
+
 }  // namespace ennead::vmcore::jit

@@ -20,4 +20,7 @@ struct FlagEffects {
 // The flags that the condition in an opcode's low four bits looks at (SDM vol 1, appendix B).
 [[nodiscard]] u32 condition_reads(unsigned condition);
 
+// Whether it may change a general register; for what is not known here, yes.
+[[nodiscard]] bool may_change(const Insn& insn, u8 gpr);
+
 }  // namespace ennead::vmcore::jit

@@ -117,7 +117,7 @@ bool BlockEmitter::emit_generic() {
     if (!what.is) {
         return emit_register_form();
     }
-    const FlagEffects effects = flag_effects(insn());
+    const FlagEffects& effects = step().effects;
     const bool all_killed = (effects.kills & eflags::kArith) == eflags::kArith;
     if (!insn().has_memory) {
         if (!Reencoded(insn(), {}).possible()) {

@@ -30,6 +30,7 @@ bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, con
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;
+    forget_shared();
     fpu_level_ = 0;
     frame_steps_ = plan.frame.base == kNoRegister ? 0 : plan.frame.steps;
     index_ = 0;
@@ -105,12 +106,21 @@ void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
 }
 
 void BlockEmitter::emit_step() {
-    const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_divide() ||
-                         emit_bit_string() || emit_flag_ops() || emit_branch() || emit_string() ||
-                         emit_x87() || emit_simd();
+    const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_x87() || emit_simd();
     if (!emitted) {
-        // STI and POPF may let an interrupt in.
-        interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
+        // These work with the registers that a shared check leaves something in.
+        forget_shared();
+        if (!emit_branch() && !emit_divide() && !emit_bit_string() && !emit_flag_ops() &&
+            !emit_string()) {
+            // STI and POPF may let an interrupt in.
+            interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
+        }
+        forget_shared();
+    }
+    if (shared_.base != kNoRegister &&
+        (may_change(insn(), shared_.base) ||
+         (shared_.index != kNoRegister && may_change(insn(), shared_.index)))) {
+        forget_shared();
     }
     // Its operands are known to stand only until the next instruction.
     if (producer_ != static_cast<int>(index_)) {

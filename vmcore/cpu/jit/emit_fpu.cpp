@@ -64,6 +64,7 @@ void BlockEmitter::need_fpu(u8 level) {
     }
     fpu_level_ = level;
     save_flags();
+    forget_shared();
     a_.cmp(context_field(offsetof(JitContext, fpu_live), 1), level);
     Stub loading = stub(Stub::Kind::fpu);
     loading.level = level;
@@ -154,7 +155,7 @@ bool BlockEmitter::emit_x87() {
     }
     emit_bytes(insn(), {});
     note_x87();
-    if ((flag_effects(i).kills & eflags::kArith) == eflags::kArith) {
+    if ((step().effects.kills & eflags::kArith) == eflags::kArith) {
         flags_produced();
         producer_ = -1;
     }

@@ -162,6 +162,12 @@ void BlockEmitter::emit_stub(const Stub& stub) {
         case Stub::Kind::access:
             emit_access_stub(stub);
             break;
+        case Stub::Kind::share:
+            a_.mov(r13d, u32{stub.size});
+            call_to(thunks_.share[stub.access == AccessKind::write]);
+            add_site(stub, 0);
+            jump_back(stub.back);
+            break;
         case Stub::Kind::finish:
             call_to(thunks_.finish);
             add_site(stub, 0);

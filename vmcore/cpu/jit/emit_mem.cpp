@@ -28,6 +28,7 @@ BlockEmitter::Gp BlockEmitter::operand_address(bool direct) {
     if (direct && based && !indexed && i.disp == 0 && !segmented) {
         return guest(i.base);
     }
+    forget_shared();
     const auto disp = static_cast<i32>(i.disp);
     if (based && indexed) {
         a_.lea(r14d, ptr(guest64(i.base), guest64(i.index), i.scale, disp));
@@ -74,7 +75,7 @@ bool BlockEmitter::segment_usable(AccessKind kind) {
 
 // Whether the step's own operation reads flags, or leaves some of those that are wanted.
 bool BlockEmitter::operation_wants_flags() const {
-    const FlagEffects effects = flag_effects(insn());
+    const FlagEffects& effects = step().effects;
     return insn().op != Op::pushf /* has fetched them before */ &&
            (effects.reads != 0 || (effects.writes && (live_after_step() & ~effects.kills) != 0));
 }
@@ -91,6 +92,7 @@ void BlockEmitter::give_flags_to_operation(AccessKind kind) {
 // another for those that often are not (i386 aligns doubles to 4).
 Mem BlockEmitter::begin_access(Gp address, unsigned size, AccessKind kind) {
     save_flags();
+    forget_shared();
     const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
     const u32 table = CpuArena::table_offset(
         plan_->user, static_cast<unsigned>(writes ? Access::write : Access::read));
@@ -136,13 +138,13 @@ void BlockEmitter::emit_access_stub(const Stub& stub) {
 }
 
 // Whether the frame's check covers the access at `at` bytes from where its register now points.
-bool BlockEmitter::in_frame(i32 at, unsigned size, AccessKind kind) const {
+bool BlockEmitter::in_frame(i32 at, unsigned size, AccessKind kind, unsigned index) const {
     const Frame& frame = plan_->frame;
     const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
-    if (index_ >= frame_steps_ || (writes && !frame.written)) {
+    if (index >= frame_steps_ || (writes && !frame.written)) {
         return false;
     }
-    const i32 from_start = at + (frame.base == kEsp ? step().esp : 0);
+    const i32 from_start = at + (frame.base == kEsp ? plan_->steps[index].esp : 0);
     return from_start >= frame.low &&
            from_start + static_cast<i32>(size) <= frame.low + static_cast<i32>(frame.span);
 }
@@ -186,14 +188,20 @@ void BlockEmitter::emit_frame_check() {
 
 // The instruction's memory operand.
 Mem BlockEmitter::begin_operand(AccessKind kind, bool direct) {
-    const unsigned size = memory_operand_bytes(insn());
-    const Insn& i = insn();
-    const bool based = i.segment == Seg::fs || i.segment == Seg::gs;
-    const bool simple = !based && i.base != kNoRegister && i.index == kNoRegister;
-    if (simple && i.base == plan_->frame.base && in_frame(static_cast<i32>(i.disp), size, kind)) {
-        return begin_in_frame(static_cast<i32>(i.disp), kind);
+    if (in_frame(index_, kind)) {
+        return begin_in_frame(static_cast<i32>(insn().disp), kind);
     }
-    return begin_access(operand_address(direct), size, kind);
+    if (!plan_->plain && may_share(insn())) {
+        if (!is_shared(kind)) {
+            if (const Shared row = find_row(); row.base != kNoRegister) {
+                emit_shared_check(row);
+            }
+        }
+        if (is_shared(kind)) {
+            return begin_shared(kind);
+        }
+    }
+    return begin_access(operand_address(direct), memory_operand_bytes(insn()), kind);
 }
 
 }  // namespace ennead::vmcore::jit

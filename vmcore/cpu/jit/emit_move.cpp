@@ -63,6 +63,7 @@ bool BlockEmitter::emit_move() {
             if (!segment_usable(AccessKind::read)) {
                 return false;
             }
+            forget_shared();
             a_.movzx(r14d, al);
             a_.lea(r14d, ptr(rbx, r14));
             if (i.segment == Seg::fs || i.segment == Seg::gs) {
@@ -122,6 +123,7 @@ Mem BlockEmitter::begin_push() {
     if (in_stack_frame(-4, AccessKind::write)) {
         return sized(begin_in_frame(-4, AccessKind::write), 4);
     }
+    forget_shared();
     a_.lea(r14d, ptr(r12, -4));
     return sized(begin_access(r14d, 4, AccessKind::write), 4);
 }

@@ -91,7 +91,17 @@ class BlockEmitter {
         int producer = -1;
     };
     struct Stub {
-        enum class Kind : u8 { access, finish, poll, link, plain, fpu, string, wide_division };
+        enum class Kind : u8 {
+            access,
+            share,
+            finish,
+            poll,
+            link,
+            plain,
+            fpu,
+            string,
+            wide_division
+        };
         Kind kind{};
         AccessKind access{};
         u8 size = 0;          // access: in bytes
@@ -152,10 +162,31 @@ class BlockEmitter {
     void end_access();
     void leaves_if_finished() { open_.resumes = false; }
     void emit_frame_check();
-    [[nodiscard]] bool in_frame(i32 at, unsigned size, AccessKind kind) const;
+    [[nodiscard]] bool in_frame(i32 at, unsigned size, AccessKind kind, unsigned index) const;
+    [[nodiscard]] bool in_frame(i32 at, unsigned size, AccessKind kind) const {
+        return in_frame(at, size, kind, index_);
+    }
     [[nodiscard]] Mem begin_in_frame(i32 at, AccessKind kind);
     void give_flags_to_operation(AccessKind kind);
     [[nodiscard]] bool segment_usable(AccessKind kind);
+
+    // --- emit_share.cpp: accesses in a row by way of the same registers share one look at the
+    // tables
+    struct Shared {
+        u8 base = kNoRegister;  // none: R13 and R14 hold nothing of use
+        u8 index = kNoRegister, scale = 0;
+        i32 low =
+            0;  // R14 is the linear address with this displacement, [R13 + R14] the byte there
+        u32 span = 0;
+        bool written = false;
+    };
+    [[nodiscard]] static bool may_share(const Insn& insn);
+    [[nodiscard]] bool is_shared(AccessKind kind) const;
+    [[nodiscard]] Shared find_row() const;
+    [[nodiscard]] bool in_frame(unsigned index, AccessKind kind) const;
+    [[nodiscard]] Mem begin_shared(AccessKind kind);
+    void emit_shared_check(const Shared& row);
+    void forget_shared() { shared_ = {}; }
 
     // --- emit_move.cpp, emit_alu.cpp, emit_branch.cpp: by group; false: not emitted
     bool emit_generic();
@@ -220,6 +251,7 @@ class BlockEmitter {
     u8 fpu_level_ = 0;   // what need_fpu() has seen to so far
     unsigned frame_steps_ = 0;  // the steps that the frame serves
     bool checked_fs_ = false, checked_gs_ = false;
+    Shared shared_;
     Stub open_;             // of the access being emitted
     bool is_open_ = false;  // there is one
     std::vector<EmittedLink> links_;

@@ -94,8 +94,32 @@ bool operand_in_frame(const Insn& insn, u8 base) {
            insn.segment != Seg::cs;
 }
 
-// Whether the operand in memory may be written. (Where this is wrong, the emitter looks the operand
-// up.)
+struct Candidate {
+    Frame frame;
+    unsigned accesses = 0;
+    i32 high = 0;
+
+    // False: the frame would become too long.
+    bool take(const Extent& extent) {
+        ++accesses;
+        return widen(extent);
+    }
+    bool widen(const Extent& extent) {
+        const i32 low = std::min(frame.low, extent.low);
+        const i32 top = std::max(high, extent.high);
+        if (top - low > static_cast<i32>(kMostSpan)) {
+            return false;
+        }
+        frame.low = low;
+        high = top;
+        frame.span = static_cast<u32>(top - low);
+        frame.written |= extent.written;
+        return true;
+    }
+};
+
+}  // namespace
+
 bool writes_operand(const Insn& insn) {
     if (const X87Memory x87 = x87_memory(insn); x87.bytes != 0) {
         return x87.writes;
@@ -123,34 +147,11 @@ bool writes_operand(const Insn& insn) {
     }
 }
 
-struct Candidate {
-    Frame frame;
-    unsigned accesses = 0;
-    i32 high = 0;
-
-    // False: the frame would become too long.
-    bool take(const Extent& extent) {
-        ++accesses;
-        return widen(extent);
-    }
-    bool widen(const Extent& extent) {
-        const i32 low = std::min(frame.low, extent.low);
-        const i32 top = std::max(high, extent.high);
-        if (top - low > static_cast<i32>(kMostSpan)) {
-            return false;
-        }
-        frame.low = low;
-        high = top;
-        frame.span = static_cast<u32>(top - low);
-        frame.written |= extent.written;
-        return true;
-    }
-};
-
-}  // namespace
-
 void find_frame(BlockPlan& plan) {
     plan.frame = {};
+    if (plan.plain) {
+        return;
+    }
     Candidate by_esp, by_ebp;
     by_esp.frame.base = kEsp;
     by_ebp.frame.base = kEbp;

@@ -25,6 +25,11 @@ struct Reached {
 [[nodiscard]] Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind,
                                    u64 site) noexcept;
 
+// For several accesses to the `size` bytes from `address` on. If they are not all in one page of
+// plain memory, `host` and `resume` are 0, and the state is that of before the site's instruction.
+[[nodiscard]] Reached share_memory(void* engine, u32 address, u32 size, AccessKind kind,
+                                   u64 site) noexcept;
+
 // Carries out the instruction at the site with the return address `site`, and leaves.
 [[nodiscard]] Exit finish_instruction(void* engine, u64 site) noexcept;
 

@@ -24,6 +24,9 @@ namespace jit {
 Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind, u64 site) noexcept {
     return static_cast<Jit*>(engine)->reach(address, size, kind, reinterpret_cast<const u8*>(site));
 }
+Reached share_memory(void* engine, u32 address, u32 size, AccessKind kind, u64 site) noexcept {
+    return static_cast<Jit*>(engine)->share(address, size, kind, reinterpret_cast<const u8*>(site));
+}
 Exit finish_instruction(void* engine, u64 site) noexcept {
     return static_cast<Jit*>(engine)->finish(reinterpret_cast<const u8*>(site));
 }
@@ -41,6 +44,8 @@ namespace {
 // Outside of what can be translated, how many instructions the interpreter does before it is asked
 // again.
 constexpr u64 kInterpretedRun = 64;
+// How often a block may be left for its plain self before it becomes one.
+constexpr u8 kMostEscapes = 32;
 // Emitted code comes out after this many instructions, so that the return stack cannot overflow: a
 // call is one.
 constexpr u64 kLongestStay = 500'000;
@@ -297,6 +302,17 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             }
             continue;
         }
+        if (why == Exit::plain) {
+            if (escaped_ != nullptr) {
+                stop_sharing(*std::exchange(escaped_, nullptr));
+            }
+            Block* const target = find_plain(state_.eip);
+            if (target == nullptr) {
+                return false;
+            }
+            code = target->code + target->poll_entry;
+            continue;
+        }
         take_flags();
         switch (why) {
             case Exit::link: {
@@ -304,8 +320,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
                 const bool plain = cache_.link(number).entry == jit::Link::Entry::plain;
                 state_.eip = cache_.link(number).eip;
                 const bool far = cache_.link(number).entry == jit::Link::Entry::far;
-                Block* const target =
-                    plain ? find_plain(*cache_.link(number).from) : find_block(far);
+                Block* const target = plain ? find_plain(state_.eip) : find_block(far);
                 if (target == nullptr) {
                     return false;
                 }
@@ -376,7 +391,8 @@ Block* Jit::find_block(bool far) {
     }
     const bool first_of_page = !cpu_.io.memory.ram().code().page_marked(address);
     if (!straddles) {
-        if (Block* const made = cache_.translate(address, eip, user, *page, far)) {
+        if (Block* const made = cache_.translate(address, eip, user, *page, far,
+                                                 known == nullptr || known->shares)) {
             if (first_of_page) {
                 cpu_.mmu.forget_writable(page->bytes);
             }
@@ -406,9 +422,19 @@ Block* Jit::find_block(bool far) {
     return made;
 }
 
-Block* Jit::find_plain(Block& block) {
-    const auto page = code_page(block.eip);
-    return page ? cache_.plain(block, *page) : nullptr;
+Block* Jit::find_plain(u32 eip) {
+    const auto page = code_page(eip);
+    return page ? cache_.plain(PhysAddr{u64{page->number} * kPageSize + (eip & kPageMask)}, eip,
+                               state_.cpl == 3, *page)
+                : nullptr;
+}
+
+void Jit::stop_sharing(Block& block) {
+    cache_.discard(block);
+    if (const auto page = code_page(block.eip); page && page->number == block.page()) {
+        (void)cache_.translate(block.address, block.eip, block.user, *page,
+                               block.far_entry != Block::kNoEntry, false);
+    }
 }
 
 std::optional<jit::BlockCache::CodePage> Jit::code_page(u32 linear) {
@@ -479,6 +505,25 @@ jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* s
     return {0, reinterpret_cast<u64>(place.block.code + place.site.resume)};
 }
 
+jit::Reached Jit::share(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept {
+    ++counters_.slow_accesses;
+    GuestFault ignored;
+    u8* host = nullptr;
+    const Access access = kind == jit::AccessKind::read ? Access::read : Access::write;
+    if ((address & kPageMask) <= kPageSize - size &&
+        cpu_.mmu.find_place(LinearAddr{address}, size, access, cpu_.mmu.user(), host, ignored) ==
+            Mmu::Place::memory) {
+        return {reinterpret_cast<u64>(host), 0};
+    }
+    const Place place = locate(site);
+    go_back_to(place);
+    if (++place.block.escapes == kMostEscapes) {
+        escaped_ = &place.block;
+    }
+    context_.exit = static_cast<u32>(Exit::plain);
+    return {0, 0};
+}
+
 Exit Jit::finish(const u8* site) noexcept {
     bool near = false;
     return finish_at(locate(site), near) ? Exit::done : Exit::undelivered;
@@ -486,7 +531,7 @@ Exit Jit::finish(const u8* site) noexcept {
 
 Jit::Place Jit::locate(const u8* return_address) const {
     // The call before it lies in the block; the return address may be where the next one begins.
-    const Block* const block = cache_.at(return_address - 1);
+    Block* const block = cache_.at(return_address - 1);
     const auto offset = static_cast<u32>(return_address - block->code);
     const auto site = std::ranges::lower_bound(block->sites, offset, {}, &jit::Site::offset);
     return {*block, *site};

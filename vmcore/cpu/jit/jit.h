@@ -42,6 +42,7 @@ class Jit final : public Engine, private CodeWatcher {
 
     // For emitted code (helpers.h).
     jit::Reached reach(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
+    jit::Reached share(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
     jit::Exit finish(const u8* site) noexcept;
     u32 load_fpu() noexcept;
     u32 interpret(const jit::Interpreted& what) noexcept;
@@ -53,14 +54,16 @@ class Jit final : public Engine, private CodeWatcher {
     [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
     // `far`: with an entry for jumps from other pages.
     [[nodiscard]] jit::Block* find_block(bool far);
-    [[nodiscard]] jit::Block* find_plain(jit::Block& block);
+    // A block at the linear `eip` in which each access looks at the tables.
+    [[nodiscard]] jit::Block* find_plain(u32 eip);
+    void stop_sharing(jit::Block& block);
     // The page that code at the linear address is fetched from; nothing if that is no plain memory,
     // or faults.
     [[nodiscard]] std::optional<jit::BlockCache::CodePage> code_page(u32 linear);
     [[nodiscard]] const u8* known_target(bool user, u32 eip);
     // A place in emitted code that has called C++, and the instruction there.
     struct Place {
-        const jit::Block& block;
+        jit::Block& block;
         const jit::Site& site;
     };
     [[nodiscard]] Place locate(const u8* return_address) const;
@@ -105,8 +108,9 @@ class Jit final : public Engine, private CodeWatcher {
     jit::BlockCache cache_;
     JitCounters counters_;
 
-    u64 stop_ = 0;               // what was stored as stop_at
-    bool code_changed_ = false;  // since emitted code was entered
+    u64 stop_ = 0;                   // what was stored as stop_at
+    bool code_changed_ = false;      // since emitted code was entered
+    jit::Block* escaped_ = nullptr;  // left for its plain self too often
 };
 
 }  // namespace ennead::vmcore

@@ -77,7 +77,7 @@ u32 live_after_block(const u8* page, u32 wanted, BlockPlan& plan) {
 void find_live_flags(BlockPlan& plan) {
     u32 live = plan.live_after;
     for (unsigned n = plan.count; n-- != 0;) {
-        const FlagEffects effects = flag_effects(plan.steps[n].insn);
+        const FlagEffects& effects = plan.steps[n].effects = flag_effects(plan.steps[n].insn);
         live = (live & ~effects.kills) | effects.reads;
         plan.steps[n].live_before = live;
     }
@@ -151,6 +151,7 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool ex
     plan.exact = exact_flags;
     plan.count = 0;
     plan.straddles = true;
+    plan.plain = true;
     plan.frame = {};
     plan.depends.clear();
     const u32 offset = eip & kPageMask;
@@ -178,8 +179,9 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool ex
     }
 }
 
-void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan) {
+void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain, BlockPlan& plan) {
     plan.eip = eip;
+    plan.plain = plain;
     plan.user = user;
     plan.exact = exact_flags;
     plan.count = 0;

@@ -7,6 +7,7 @@
 
 #include "vmcore/cpu/decode/insn.h"
 #include "vmcore/cpu/jit/block.h"
+#include "vmcore/cpu/jit/effects.h"
 #include "vmcore/types.h"
 
 namespace ennead::vmcore::jit {
@@ -25,9 +26,10 @@ struct Frame {
 struct BlockPlan {
     struct Step {
         Insn insn;
+        FlagEffects effects;
         u32 eip = 0;
-        i32 esp =
-            0;  // how far ESP has moved since the start of the block; of use inside `frame` only
+        // How far ESP has moved since the start of the block; of use inside `frame` only.
+        i32 esp = 0;
         u32 live_before = 0;  // flags that some later instruction may read, as this one begins
     };
 
@@ -35,6 +37,7 @@ struct BlockPlan {
     bool user = false;
     bool exact = false;  // as plan_block() was told: all flags matter everywhere, and x87 pointers
     unsigned count = 0;  // 0: not even the first instruction lies in the page as a whole
+    bool plain = false;  // no access shares another's look at the tables
     bool straddles = false;  // one instruction, which ends in the next page
     std::array<Step, kMaxBlockInsns> steps;
     Frame frame;
@@ -57,7 +60,10 @@ void find_frame(BlockPlan& plan);
 
 // Decodes from `eip` on. `page`: the bytes of the page that holds it. `exact_flags`: all flags are
 // taken to matter everywhere, so that the state is the interpreter's at each instruction.
-void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, BlockPlan& plan);
+void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain, BlockPlan& plan);
+
+// Whether the operand in memory may be written: a guess on the safe side.
+[[nodiscard]] bool writes_operand(const Insn& insn);
 
 // Whether it works on x87, MMX or SSE state.
 [[nodiscard]] bool uses_fpu(const Insn& insn);

@@ -48,6 +48,8 @@ class ThunkEmitter {
                     emit([&] { emit_access(static_cast<AccessKind>(kind), kAccessSizes[n]); });
             }
         }
+        thunks_.share[0] = emit([&] { emit_share(AccessKind::read); });
+        thunks_.share[1] = emit([&] { emit_share(AccessKind::write); });
         thunks_.finish = emit([&] { emit_finish(); });
         thunks_.load_fpu = emit([&] { emit_load_fpu(); });
         thunks_.interpret = emit([&] { emit_interpret(); });
@@ -243,19 +245,8 @@ class ThunkEmitter {
             a_.ret();
         }
         a_.bind(absent);
-        store_gprs(kVolatileGprs);
-        store_gprs(kKeptGprs);
-        save_flags();
-        store_temporaries();
-        remember_fpu();
-        a_.mov(esi, r14d);
-        a_.mov(edx, size);
-        a_.mov(ecx, static_cast<u32>(kind));
-        a_.mov(r8, ptr(rsp));
-        call(reach_memory);
-        load_temporaries();
-        a_.mov(r13, rax);
-        a_.test(r13, r13);
+        a_.mov(r13d, size);
+        ask(reach_memory, kind);
         a_.jz(finished);
         recall_fpu();
         load_gprs(kVolatileGprs);
@@ -273,9 +264,42 @@ class ThunkEmitter {
         a_.ret();
 
         a_.bind(leave);
+        leave_asked();
+    }
+
+    // Has C++ look for R13 bytes at R14. R13 and the zero flag: what it says.
+    template <class Function>
+    void ask(Function* function, AccessKind kind) {
+        store_gprs(kVolatileGprs);
+        store_gprs(kKeptGprs);
+        save_flags();
+        store_temporaries();
+        remember_fpu();
+        a_.mov(esi, r14d);
+        a_.mov(edx, r13d);
+        a_.mov(ecx, static_cast<u32>(kind));
+        a_.mov(r8, ptr(rsp));
+        call(function);
+        load_temporaries();
+        a_.mov(r13, rax);
+        a_.test(r13, r13);
+    }
+    void leave_asked() {
         a_.mov(eax, ENNEAD_CONTEXT(exit));
         a_.add(ENNEAD_CONTEXT(return_stack), 8);
         a_.jmp(Imm(leave_saved_));
+    }
+
+    void emit_share(AccessKind kind) {
+        Label leave = a_.newLabel();
+        ask(share_memory, kind);
+        a_.jz(leave);
+        recall_fpu();
+        load_gprs(kVolatileGprs);
+        a_.sub(r13, r14);
+        a_.ret();
+        a_.bind(leave);
+        leave_asked();
     }
 
     void emit_finish() {

@@ -46,6 +46,9 @@ struct Thunks {
     // come back with R13 so that [R13 + R14] is the operand, or behind the instruction, or not at
     // all. All but R13 and the flags stay.
     std::array<std::array<const u8*, kAccessSizes.size()>, kAccessKinds> access{};
+    // The same by {read, write} for several accesses at once to the R13 bytes from R14 on; if that
+    // cannot be, the block is left before the instruction.
+    std::array<const u8*, 2> share{};
     // To be called from a Site: the interpreter does its instruction; does not come back.
     const u8* finish = nullptr;
 
