@@ -42,7 +42,7 @@ bool BlockEmitter::emit_branch() {
                 a_.mov(r14d, guest(i.rm()));
             }
             need_flags();
-            jump_to(thunks_.indirect[plan_->user]);
+            emit_indirect(false);
             return true;
         case Op::call_rm:
             if (i.has_memory && !segment_usable(AccessKind::read)) {
@@ -122,7 +122,7 @@ void BlockEmitter::emit_call_operand() {
     end_push();
     a_.mov(r14d, r11d);
     need_flags();
-    call_to(thunks_.indirect[plan_->user]);
+    emit_indirect(true);
     emit_return_site();
 }
 

@@ -8,6 +8,7 @@
 namespace ennead::vmcore::jit {
 
 using namespace asmjit::x86;
+using asmjit::Imm;
 
 namespace {
 
@@ -100,6 +101,30 @@ void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
     const std::array<u8, 1> opcode = {kJmp};
     emit_rel32(opcode, 0);
     add_link({offset() - 4}, target, entry);
+}
+
+// To the EIP in R14, with a jump of its own, for the host predicts each by itself. The target
+// checks whether its page is still mapped where it was.
+void BlockEmitter::emit_indirect(bool call) {
+    const auto field = [this](std::size_t offset, u32 size) {
+        const u32 table = CpuArena::jump_table_offset(plan_->user);
+        return Mem(reg::state, r13, 3, static_cast<i32>(table + offset), size);
+    };
+    a_.mov(r11, rcx);
+    a_.movzx(r13d, r14w);
+    a_.lea(r13d, ptr(r13, r13));
+    a_.mov(ecx, field(offsetof(JumpEntry, minus_eip), 4));
+    a_.lea(ecx, ptr(rcx, r14));
+    a_.mov(r13, field(offsetof(JumpEntry, code), 8));
+    const ShortPlace hit = jump_later_if_ecx_zero();
+    a_.mov(r13, Imm(reinterpret_cast<u64>(thunks_.miss)));
+    land(hit);
+    a_.mov(rcx, r11);
+    if (call) {
+        a_.call(r13);
+    } else {
+        a_.jmp(r13);
+    }
 }
 
 // Behind a host CALL: a guest return has come back here, with the EIP that it found in R14.
@@ -202,7 +227,7 @@ void BlockEmitter::emit_stub(const Stub& stub) {
                 put_back_flags();
             }
             call_interpreter(stub.what);
-            if (stub.flags_wanted) {
+            if (stub.flags_wanted && !stub.flags_changed) {
                 fetch_flags();
             }
             jump_back(stub.back);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MOVS, STOS and LODS going up: single ones as loads and stores, repeated ones by the host's own,
-// as long as they stay in a page.
+// String instructions going up: single ones as loads, stores and comparisons; repeated MOVS and
+// STOS as long as they stay in a page.
 #include <cstddef>
 
 #include "vmcore/cpu/jit/emitter.h"
@@ -19,9 +19,10 @@ Gp of_width(const Gp& gp, unsigned width) {
 
 bool BlockEmitter::emit_string() {
     const Insn& i = insn();
-    const bool moves = i.op == Op::movs, stores = i.op == Op::stos, loads = i.op == Op::lods;
-    if ((!moves && !stores && !loads) || i.address_size != 4 || i.segment == Seg::fs ||
-        i.segment == Seg::gs || (loads && i.rep != 0)) {
+    const bool moves = i.op == Op::movs, stores = i.op == Op::stos;
+    const bool compares = i.op == Op::cmps || i.op == Op::scas;
+    if ((!moves && !stores && (i.rep != 0 || (!compares && i.op != Op::lods))) ||
+        i.address_size != 4 || i.segment == Seg::fs || i.segment == Seg::gs) {
         return false;
     }
     const bool wanted = wanted_flags() != 0;
@@ -33,11 +34,14 @@ bool BlockEmitter::emit_string() {
     }
     Stub special = stub(Stub::Kind::string);
     special.flags_wanted = wanted;
+    special.flags_changed = compares;
     a_.test(state_field(offsetof(CpuState, eflags), 4), static_cast<i32>(eflags::kDf));
     special.from[special.from_count++] = jump_later(CondCode::kNZ);
     special.what = record(false);
     if (i.rep != 0) {
         emit_repeated(moves, special);
+    } else if (compares) {
+        emit_single_comparison(i.op, i.width);
     } else {
         emit_single_string(i.op, i.width);
     }
@@ -69,6 +73,25 @@ void BlockEmitter::emit_single_string(Op op, unsigned width) {
         }
         end_access();
     }
+}
+
+void BlockEmitter::emit_single_comparison(Op op, unsigned width) {
+    const auto step = static_cast<i32>(width);
+    if (op == Op::cmps) {
+        const Mem first = begin_access(esi, width, AccessKind::read_first);
+        leaves_if_finished();
+        a_.mov(of_width(r11d, width), sized(first, width));
+        end_access();
+    }
+    const Mem second = begin_access(edi, width, AccessKind::read);
+    a_.cmp(of_width(op == Op::cmps ? r11d : eax, width), sized(second, width));
+    a_.lea(edi, ptr(rdi, step));
+    if (op == Op::cmps) {
+        a_.lea(esi, ptr(rsi, step));
+    }
+    end_access();
+    flags_produced();
+    producer_ = -1;
 }
 
 // One lookup a side. What would leave a page, or is not plain memory, is special.
@@ -103,26 +126,7 @@ void BlockEmitter::emit_repeated(bool moves, Stub& special) {
     if (moves) {
         a_.add(rsi, r14);
     }
-    switch (shift | (moves ? 4u : 0u)) {
-        case 0:
-            a_.rep().stosb();
-            break;
-        case 1:
-            a_.rep().stosw();
-            break;
-        case 2:
-            a_.rep().stosd();
-            break;
-        case 4:
-            a_.rep().movsb();
-            break;
-        case 5:
-            a_.rep().movsw();
-            break;
-        default:
-            a_.rep().movsd();
-            break;
-    }
+    call_to((moves ? thunks_.copy : thunks_.fill)[shift]);
     // The address behind the last byte of the space is 0.
     a_.sub(rdi, r13);
     a_.mov(edi, edi);

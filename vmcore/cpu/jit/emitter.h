@@ -83,6 +83,7 @@ class BlockEmitter {
     void emit_link_jump(u32 target);
     void add_link(Place place, u32 target, Link::Entry entry);
     [[nodiscard]] Link::Entry entry_for(u32 target) const;
+    void emit_indirect(bool call);
     void emit_return_site();
 
     // Code out of the way, emitted after the block.
@@ -108,9 +109,10 @@ class BlockEmitter {
         u8 gp = 0;            // access: the host register with the address
         u8 level = 0;         // fpu
         bool resumes = true;  // access: the block goes on if the instruction was finished for it
-        bool flags_wanted = false;  // poll, plain: kept in R10; string: to be put back and fetched
-        unsigned index = 0;         // of the step that it belongs to
-        SavedFlags flags;           // as it is entered
+        bool flags_wanted = false;   // poll, plain: kept in R10; string: to be put back and fetched
+        bool flags_changed = false;  // string: the instruction gives new ones
+        unsigned index = 0;          // of the step that it belongs to
+        SavedFlags flags;            // as it is entered
         std::array<Place, 6> from{};  // REP MOVS has most
         unsigned from_count = 0;
         u32 back = 0;                       // offset to return to
@@ -209,6 +211,7 @@ class BlockEmitter {
     void emit_return();
     bool emit_string();
     void emit_single_string(Op op, unsigned width);
+    void emit_single_comparison(Op op, unsigned width);
     void emit_repeated(bool moves, Stub& special);
     // The stack: ESP moves when the access has succeeded, as part of it.
     [[nodiscard]] bool in_stack_frame(i32 at, AccessKind kind) const;

@@ -51,6 +51,10 @@ class ThunkEmitter {
         thunks_.share[0] = emit([&] { emit_share(AccessKind::read); });
         thunks_.share[1] = emit([&] { emit_share(AccessKind::write); });
         thunks_.finish = emit([&] { emit_finish(); });
+        for (unsigned shift = 0; shift < 3; ++shift) {
+            thunks_.copy[shift] = emit([&] { emit_copy(shift); });
+            thunks_.fill[shift] = emit([&] { emit_fill(shift); });
+        }
         thunks_.load_fpu = emit([&] { emit_load_fpu(); });
         thunks_.interpret = emit([&] { emit_interpret(); });
         memory_.make_permanent();
@@ -208,7 +212,7 @@ class ThunkEmitter {
         a_.jmp(Imm(leave_));
     }
 
-    // The target checks for itself whether its page is still mapped where it was.
+    // As BlockEmitter::emit_indirect().
     void emit_indirect(bool user) {
         Label hit = a_.newLabel();
         const u32 table = CpuArena::jump_table_offset(user);
@@ -312,6 +316,102 @@ class ThunkEmitter {
         call(finish_instruction);
         a_.add(ENNEAD_CONTEXT(return_stack), 8);
         a_.jmp(Imm(leave_saved_));
+    }
+
+    // The host's own REP takes tens of cycles to start, which is much for what is short.
+    static constexpr u32 kMostByVector = 512, kVector = 16;
+
+    // 16 bytes at a time do what one element after the other does, if the two places are at least so
+    // far from each other.
+    void emit_copy(unsigned shift) {
+        Label by_rep = a_.newLabel(), next = a_.newLabel(), rest = a_.newLabel(),
+              done = a_.newLabel(), quarter = a_.newLabel();
+        a_.cmp(r11d, kMostByVector);
+        a_.ja(by_rep);
+        a_.mov(rcx, rdi);
+        a_.sub(rcx, rsi);
+        a_.add(rcx, kVector - 1);
+        a_.cmp(rcx, 2 * kVector - 1);
+        a_.jb(by_rep);
+        a_.cmp(r11d, kVector);
+        a_.jb(rest);
+        a_.bind(next);
+        a_.movdqu(xmm8, ptr(rsi));
+        a_.movdqu(ptr(rdi), xmm8);
+        a_.add(rsi, kVector);
+        a_.add(rdi, kVector);
+        a_.sub(r11d, kVector);
+        a_.cmp(r11d, kVector);
+        a_.jae(next);
+        a_.test(r11d, r11d);
+        a_.jz(done);
+        // Once more, up to the end.
+        a_.movdqu(xmm8, ptr(rsi, r11, 0, -i32{kVector}));
+        a_.movdqu(ptr(rdi, r11, 0, -i32{kVector}), xmm8);
+        a_.add(rsi, r11);
+        a_.add(rdi, r11);
+        a_.bind(done);
+        a_.xor_(ecx, ecx);
+        a_.ret();
+        a_.bind(rest);
+        a_.cmp(r11d, 8);
+        a_.jb(quarter);
+        a_.movq(xmm8, ptr(rsi));
+        a_.movq(xmm9, ptr(rsi, r11, 0, -8));
+        a_.movq(ptr(rdi), xmm8);
+        a_.movq(ptr(rdi, r11, 0, -8), xmm9);
+        a_.add(rsi, r11);
+        a_.add(rdi, r11);
+        a_.jmp(done);
+        a_.bind(quarter);
+        a_.cmp(r11d, 4);
+        a_.jb(by_rep);
+        a_.movd(xmm8, ptr(rsi));
+        a_.movd(xmm9, ptr(rsi, r11, 0, -4));
+        a_.movd(ptr(rdi), xmm8);
+        a_.movd(ptr(rdi, r11, 0, -4), xmm9);
+        a_.add(rsi, r11);
+        a_.add(rdi, r11);
+        a_.jmp(done);
+        a_.bind(by_rep);
+        a_.mov(ecx, r11d);
+        a_.shr(ecx, shift);
+        a_.rep();
+        shift == 0 ? a_.movsb() : shift == 1 ? a_.movsw() : a_.movsd();
+        a_.ret();
+    }
+
+    void emit_fill(unsigned shift) {
+        Label by_rep = a_.newLabel(), next = a_.newLabel(), done = a_.newLabel();
+        a_.cmp(r11d, kMostByVector);
+        a_.ja(by_rep);
+        a_.cmp(r11d, kVector);
+        a_.jb(by_rep);
+        a_.movd(xmm8, eax);
+        if (shift == 0) {
+            a_.punpcklbw(xmm8, xmm8);
+        }
+        if (shift < 2) {
+            a_.pshuflw(xmm8, xmm8, 0);
+        }
+        a_.pshufd(xmm8, xmm8, 0);
+        a_.bind(next);
+        a_.movdqu(ptr(rdi), xmm8);
+        a_.add(rdi, kVector);
+        a_.sub(r11d, kVector);
+        a_.cmp(r11d, kVector);
+        a_.jae(next);
+        a_.test(r11d, r11d);
+        a_.jz(done);
+        a_.movdqu(ptr(rdi, r11, 0, -i32{kVector}), xmm8);  // whole elements from the end
+        a_.add(rdi, r11);
+        a_.bind(done);
+        a_.xor_(ecx, ecx);
+        a_.ret();
+        a_.bind(by_rep);
+        a_.rep();
+        shift == 0 ? a_.stosb() : shift == 1 ? a_.stosw() : a_.stosd();
+        a_.ret();
     }
 
     void emit_load_fpu() {

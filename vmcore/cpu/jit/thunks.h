@@ -35,8 +35,7 @@ struct Thunks {
     const u8* poll = nullptr;
     const u8* link = nullptr;  // R13: the number of the link
 
-    // To jump or call to: an indirect jump to the EIP in R14, by {supervisor, user}. Keeps the
-    // flags.
+    // To jump to: an indirect jump to the EIP in R14, by {supervisor, user}. Keeps the flags.
     std::array<const u8*, 2> indirect{};
     // The return address at the bottom of the return stack of {supervisor, user}: a guest return
     // that nothing is known of.
@@ -55,6 +54,10 @@ struct Thunks {
     // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13:
     // JitContext::fpu_live by now; 0: it cannot be there. All but R13 and the flags stay.
     const u8* load_fpu = nullptr;
+
+    // REP MOVS and REP STOS of 1, 2 and 4 bytes, with host addresses in RSI and RDI; R11: bytes.
+    // Everything else stays but the flags and XMM8 and up, which no guest has.
+    std::array<const u8*, 3> copy{}, fill{};
 
     // Carries out the Interpreted at R13. Keeps nothing but what the instruction does not change.
     const u8* interpret = nullptr;
