@@ -38,6 +38,44 @@ bool update_high(Cpu& cpu, Descriptor& descriptor, u32 high) {
     return true;
 }
 
+// A load of a segment register other than CS in protected mode that finds nothing to complain about
+// and nothing to change in the table. False: nothing is said.
+bool load_common(Cpu& cpu, Seg seg, u16 selector) {
+    if (null_selector(selector) && seg != Seg::ss) {
+        cpu.set_null_segment(seg, selector);
+        return true;
+    }
+    const unsigned rpl = selector & 3, cpl = cpu.state.cpl;
+    Descriptor descriptor;
+    if (!peek_descriptor(cpu, selector, descriptor) || !descriptor.wide_data()) {
+        return false;
+    }
+    const unsigned dpl = descriptor.dpl();
+    if (seg == Seg::ss ? rpl != cpl || dpl != cpl : std::max(rpl, cpl) > dpl) {
+        return false;
+    }
+    cpu.set_wide_segment(seg, descriptor.base(), selector, descriptor.attr());
+    return true;
+}
+
+// Every load, with every check.
+[[gnu::noinline]] bool load_any(Cpu& cpu, Seg seg, u16 selector) {
+    Segment loaded;
+    if (!cpu.state.protected_mode()) {
+        loaded = real_segment(cpu.state.segment(seg), selector);
+    } else if (cpu.state.v86()) {
+        loaded = v86_segment(selector);
+    } else if (seg == Seg::ss) {
+        if (!stack_segment(cpu, selector, cpu.state.cpl, loaded)) {
+            return false;
+        }
+    } else if (!data_segment(cpu, selector, cpu.state.cpl, loaded)) {
+        return false;
+    }
+    set_segment(cpu, seg, loaded);
+    return true;
+}
+
 }  // namespace
 
 bool read_descriptor(Cpu& cpu, u16 selector, Descriptor& out, CheckAs as) {
@@ -131,20 +169,8 @@ void set_segment(Cpu& cpu, Seg seg, const Segment& value) {
 }
 
 bool load_segment_register(Cpu& cpu, Seg seg, u16 selector) {
-    Segment loaded;
-    if (!cpu.state.protected_mode()) {
-        loaded = real_segment(cpu.state.segment(seg), selector);
-    } else if (cpu.state.v86()) {
-        loaded = v86_segment(selector);
-    } else if (seg == Seg::ss) {
-        if (!stack_segment(cpu, selector, cpu.state.cpl, loaded)) {
-            return false;
-        }
-    } else if (!data_segment(cpu, selector, cpu.state.cpl, loaded)) {
-        return false;
-    }
-    set_segment(cpu, seg, loaded);
-    return true;
+    const bool by_descriptor = cpu.state.protected_mode() && !cpu.state.v86();
+    return (by_descriptor && load_common(cpu, seg, selector)) || load_any(cpu, seg, selector);
 }
 
 void drop_inner_data_segments(Cpu& cpu) {
@@ -153,7 +179,7 @@ void drop_inner_data_segments(Cpu& cpu) {
         const bool conforming =
             (segment.attr & Segment::kCode) != 0 && (segment.attr & Segment::kConforming) != 0;
         if (!conforming && segment.dpl() < cpu.state.cpl) {
-            set_segment(cpu, seg, Segment{.base = 0, .limit = 0, .selector = 0, .attr = 0});
+            cpu.set_null_segment(seg, 0);
         }
     }
 }

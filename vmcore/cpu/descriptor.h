@@ -54,6 +54,13 @@ struct Descriptor {
     [[nodiscard]] bool readable() const { return data() || (code() && (high & (1u << 9)) != 0); }
     [[nodiscard]] bool writable() const { return data() && (high & (1u << 9)) != 0; }
 
+    // Segments of 4 GiB for 32-bit programs, present and accessed: writable data that grows up, and
+    // readable code that does not conform. Most segments of most guests are such, and loading one
+    // has no surprises.
+    [[nodiscard]] bool wide_data() const { return wide(0x00c09300); }
+    [[nodiscard]] bool flat_code() const { return wide(0x00c09b00) && base() == 0; }
+    [[nodiscard]] bool flat_data() const { return wide_data() && base() == 0; }
+
     [[nodiscard]] bool is_tss() const {
         const auto t = static_cast<unsigned>(type());
         return system() && (t == 1 || t == 3 || t == 9 || t == 11);
@@ -70,6 +77,12 @@ struct Descriptor {
 
     [[nodiscard]] Segment segment(u16 selector) const {
         return Segment{.base = base(), .limit = limit(), .selector = selector, .attr = attr()};
+    }
+
+  private:
+    // All but base, DPL and AVL.
+    [[nodiscard]] bool wide(u32 high_bits) const {
+        return (low & 0xffff) == 0xffff && (high & 0x00ef9f00) == (high_bits | 0x000f0000);
     }
 };
 
@@ -95,6 +108,21 @@ struct CheckAs {
 // The same, where an unusable selector is not a fault but an answer (LAR, LSL, VERR, VERW). False
 // only for #PF.
 [[nodiscard]] bool try_read_descriptor(Cpu& cpu, u16 selector, bool& found, Descriptor& out);
+// The same for the paths that take what is common: only from the GDT, only if the tables of
+// translations know the place. False: nothing is said about the selector, not even that it faults.
+[[nodiscard]] inline bool peek_descriptor(Cpu& cpu, u16 selector, Descriptor& out) {
+    const u32 offset = selector & 0xfff8u;
+    const LinearAddr address{cpu.state.gdtr.base + offset};
+    const u8* host = cpu.mmu.find_readable_as_supervisor(address);
+    if (offset == 0 || (selector & 4) != 0 || offset + 7 > cpu.state.gdtr.limit ||
+        host == nullptr || (raw(address) & kPageMask) > kPageSize - 8) {
+        return false;
+    }
+    u64 both = 0;
+    std::memcpy(&both, host, sizeof both);
+    out = Descriptor{static_cast<u32>(both), static_cast<u32>(both >> 32), address};
+    return true;
+}
 // Sets the accessed bit in the table, if it is not set yet, and in `descriptor` (SDM vol 3A
 // §3.4.5.1).
 [[nodiscard]] bool mark_accessed(Cpu& cpu, Descriptor& descriptor);

@@ -7,6 +7,7 @@
 
 #include "vmcore/cpu/descriptor.h"
 #include "vmcore/cpu/far_transfer.h"
+#include "vmcore/cpu/flat_transfer.h"
 #include "vmcore/cpu/interp/debug.h"
 #include "vmcore/cpu/stack_cursor.h"
 #include "vmcore/cpu/task_switch.h"
@@ -185,6 +186,14 @@ bool enter_by_task_gate(Cpu& cpu, const Event& event, const Descriptor& gate) {
 
 bool enter_protected(Cpu& cpu, const Event& event) {
     CpuState& state = cpu.state;
+    if (enter_flat(cpu, {.vector = event.vector,
+                         .software = event.software,
+                         .has_error_code = event.error_code.has_value(),
+                         .error_code = event.error_code.value_or(0),
+                         .flags = pushed_flags(cpu, event),
+                         .return_eip = event.return_eip})) {
+        return true;
+    }
     if (event.vector * 8u + 7 > state.idtr.limit) {
         return cpu.raise(Vector::gp, event.idt_error());
     }

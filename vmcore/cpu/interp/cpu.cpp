@@ -43,7 +43,7 @@ bool Cpu::check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr
     return true;
 }
 
-void Cpu::derive_segment_rights(unsigned index) {
+void Cpu::derive_segment(unsigned index) {
     const Segment& segment = state.seg[index];
     u8 rights = 0;
     const bool code = (segment.attr & Segment::kCode) != 0;
@@ -57,18 +57,10 @@ void Cpu::derive_segment_rights(unsigned index) {
         }
     }
     state.anywhere[index] = rights;
-}
-
-void Cpu::derive_flat() {
-    const auto reaches = [this](Seg seg, u8 need) {
-        const auto index = static_cast<unsigned>(seg);
-        return state.seg[index].base == 0 && (state.anywhere[index] & need) == need;
-    };
-    constexpr u8 kBoth = kReadAnywhere | kWriteAnywhere;
-    flat_ = state.protected_mode() && !state.v86() && (state.cpl == 0 || state.cpl == 3) &&
-            !alignment_checked_ && !data_breakpoints_ && state.segment(Seg::cs).big() &&
-            state.segment(Seg::ss).big() && reaches(Seg::cs, kReadAnywhere) &&
-            reaches(Seg::ss, kBoth) && reaches(Seg::ds, kBoth) && reaches(Seg::es, kBoth);
+    const auto seg = static_cast<Seg>(index);
+    const u8 need = seg == Seg::cs ? kReadAnywhere : kReadAnywhere | kWriteAnywhere;
+    const bool wide = seg == Seg::cs || seg == Seg::ss ? segment.big() : true;
+    set_not_flat(kSegmentNotFlat << index, segment.base != 0 || (rights & need) != need || !wide);
 }
 
 bool Cpu::check_alignment(LinearAddr address, u32 size) {
@@ -117,31 +109,13 @@ bool Cpu::probe_store(Seg seg, u32 offset, u32 size) {
                          mmu.probe(address, size, Access::write, mmu.user(), fault_));
 }
 
-// VM changes with the privilege: into virtual-8086 mode and out of it.
-void Cpu::set_cpl(unsigned cpl) {
-    state.cpl = static_cast<u8>(cpl);
-    if (v86_ != state.v86()) {
-        mode_changed();
-    } else {
-        derive_privilege();
-    }
-}
-
-void Cpu::derive_privilege() {
-    // SDM vol 3A §6.15, interrupt 17: CR0.AM, EFLAGS.AC, CPL 3.
-    alignment_checked_ = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 &&
-                         (state.eflags & eflags::kAc) != 0 && state.protected_mode();
-    derive_flat();
-    mmu.privilege_changed(alignment_checked_ || data_breakpoints_);
-}
-
 void Cpu::mode_changed() {
     v86_ = state.v86();
     const BreakpointKinds armed = armed_breakpoints(state);
     data_breakpoints_ = armed.data;
     port_breakpoints_ = armed.port;
     for (unsigned i = 0; i < kSegCount; ++i) {
-        derive_segment_rights(i);
+        derive_segment(i);
     }
     mmu.mode_changed();
     derive_privilege();

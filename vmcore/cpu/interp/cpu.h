@@ -149,15 +149,39 @@ class Cpu {
     // flags.
     void mode_changed();
     // The same for one segment register, after its hidden part changed.
-    void segment_changed(Seg seg) {
-        derive_segment_rights(static_cast<unsigned>(seg));
-        derive_flat();
+    void segment_changed(Seg seg) { derive_segment(static_cast<unsigned>(seg)); }
+    // Loads one with a segment of 4 GiB that is present and can be read, and written too if it is
+    // data: what segment_changed() would find out is known then. Protected mode only, but not
+    // virtual-8086 mode. (The parts come one by one since a Segment that was just put together in
+    // memory would be slow to copy.)
+    void set_wide_segment(Seg seg, u32 base, u16 selector, u16 attr) {
+        const auto index = static_cast<unsigned>(seg);
+        const bool code = (attr & Segment::kCode) != 0;
+        set_parts(index, base, 0xffffffff, selector, attr);
+        state.anywhere[index] = code ? kReadAnywhere : kReadAnywhere | kWriteAnywhere;
+        const bool flat = base == 0 && (attr & Segment::kBig) != 0 && code == (seg == Seg::cs);
+        set_not_flat(kSegmentNotFlat << index, !flat);
     }
-    // 32-bit protected mode at CPL 0 or 3, with CS, SS, DS and ES reaching from 0 to 4 GiB and no access watched
-    // (alignment checks, data breakpoints): a linear address is all that an access needs.
-    [[nodiscard]] bool flat() const { return flat_; }
-    // Sets CPL and what hangs on it.
-    void set_cpl(unsigned cpl);
+    // The same for what a null selector makes of a data segment register.
+    void set_null_segment(Seg seg, u16 selector) {
+        const auto index = static_cast<unsigned>(seg);
+        set_parts(index, 0, 0, selector, 0);
+        state.anywhere[index] = 0;
+        set_not_flat(kSegmentNotFlat << index, true);
+    }
+    // 32-bit protected mode at CPL 0 or 3, with CS, SS, DS and ES reaching from 0 to 4 GiB and no
+    // access watched (alignment checks, data breakpoints): a linear address is all that an access
+    // needs.
+    [[nodiscard]] bool flat() const { return not_flat_ == 0; }
+    // Sets CPL and what hangs on it. VM changes with it: into virtual-8086 mode and out of it.
+    void set_cpl(unsigned cpl) {
+        state.cpl = static_cast<u8>(cpl);
+        if (v86_ != state.v86()) [[unlikely]] {
+            mode_changed();
+        } else {
+            derive_privilege();
+        }
+    }
     [[nodiscard]] u64 tsc() const { return io.clock.now_ns() + state.tsc_offset; }
 
   private:
@@ -171,9 +195,26 @@ class Cpu {
         return check_segment(seg, offset, size, access, out);
     }
     [[nodiscard]] bool check_segment(Seg seg, u32 offset, u32 size, Access access, LinearAddr& out);
-    void derive_segment_rights(unsigned index);
-    void derive_flat();
-    void derive_privilege();
+    void derive_segment(unsigned index);
+    void derive_privilege() {
+        // SDM vol 3A §6.15, interrupt 17: CR0.AM, EFLAGS.AC, CPL 3.
+        alignment_checked_ = state.cpl == 3 && (state.cr0 & cr0::kAm) != 0 &&
+                             (state.eflags & eflags::kAc) != 0 && state.protected_mode();
+        set_not_flat(kModeNotFlat, !state.protected_mode() || state.v86() ||
+                                       (state.cpl != 0 && state.cpl != 3) || alignment_checked_ ||
+                                       data_breakpoints_);
+        mmu.privilege_changed(alignment_checked_ || data_breakpoints_);
+    }
+    void set_parts(unsigned index, u32 base, u32 limit, u16 selector, u16 attr) {
+        Segment& segment = state.seg[index];
+        segment.base = base;
+        segment.limit = limit;
+        segment.selector = selector;
+        segment.attr = attr;
+    }
+    void set_not_flat(unsigned reason, bool on) {
+        not_flat_ = static_cast<u8>(on ? not_flat_ | reason : not_flat_ & ~reason) & kReasons;
+    }
 
     // What the tables of translations do not know: page walks, devices, page ends; and everything
     // while alignment checks or data breakpoints are on.
@@ -189,8 +230,11 @@ class Cpu {
     }
 
     GuestFault fault_;
-    bool flat_ = false;
-    bool v86_ = false;  // what the segments' rights were derived under
+    // Why flat() does not hold: a bit for each of ES, CS, SS and DS by its number, and one for all
+    // that does not hang on a segment.
+    static constexpr u8 kSegmentNotFlat = 1u << 0, kModeNotFlat = 1u << 7, kReasons = 0x8f;
+    u8 not_flat_ = kModeNotFlat;
+    bool v86_ = false;                // what the segments' rights were derived under
     bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
     bool data_breakpoints_ = false;   // DR7 arms at least one on data
     bool port_breakpoints_ = false;   // DR7 arms at least one on ports

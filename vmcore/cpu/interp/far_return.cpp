@@ -2,6 +2,7 @@
 // Far RET and IRET in every mode (SDM vol 2, RET and IRET), SYSENTER and SYSEXIT.
 #include "vmcore/cpu/descriptor.h"
 #include "vmcore/cpu/far_transfer.h"
+#include "vmcore/cpu/flat_transfer.h"
 #include "vmcore/cpu/interp/handlers.h"
 #include "vmcore/cpu/stack_cursor.h"
 #include "vmcore/cpu/task_switch.h"
@@ -202,6 +203,9 @@ bool iret_from_task(Cpu& cpu) {
 
 bool iret_protected(Cpu& cpu, unsigned size) {
     CpuState& state = cpu.state;
+    if (size == 4 && iret_flat(cpu)) {
+        return true;
+    }
     if ((state.eflags & eflags::kNt) != 0) {
         return iret_from_task(cpu);
     }
@@ -232,14 +236,21 @@ bool iret_protected(Cpu& cpu, unsigned size) {
 // --- SYSENTER, SYSEXIT: SS and CS are flat whatever the tables say (SDM vol 2B)
 // -----------------------------------
 
-Segment flat_segment(u16 selector, bool code) {
+u16 flat_attr(unsigned level, bool code) {
     const u16 type = code ? Segment::kCode | Segment::kReadable : Segment::kWritable;
-    return Segment{.base = 0,
-                   .limit = 0xffffffff,
-                   .selector = selector,
-                   .attr = static_cast<u16>(type | Segment::kAccessed | Segment::kCodeOrData |
-                                            (selector & 3u) << 5 | Segment::kPresent |
-                                            Segment::kBig | Segment::kGranular)};
+    return static_cast<u16>(type | Segment::kAccessed | Segment::kCodeOrData | level << 5 |
+                            Segment::kPresent | Segment::kBig | Segment::kGranular);
+}
+
+// CS with its RPL as the new privilege, SS behind it. Set before the privilege is: leaving
+// virtual-8086 mode derives all of them again.
+void enter_flat_segments(Cpu& cpu, u16 cs, u32 eip, u32 esp) {
+    const unsigned level = cs & 3;
+    cpu.set_wide_segment(Seg::cs, 0, cs, flat_attr(level, true));
+    cpu.set_wide_segment(Seg::ss, 0, static_cast<u16>(cs + 8), flat_attr(level, false));
+    cpu.next_eip = cpu.state.eip = eip;
+    cpu.state.gpr[kEsp] = esp;
+    cpu.set_cpl(level);
 }
 
 }  // namespace
@@ -268,8 +279,7 @@ bool exec_sysenter(Cpu& cpu, const Insn&) {
     }
     state.eflags &= ~(eflags::kVm | eflags::kIf | eflags::kRf);
     const auto cs = static_cast<u16>(state.sysenter_cs & 0xfffc);
-    commit_code_and_stack(cpu, {flat_segment(cs, true), state.sysenter_eip},
-                          flat_segment(static_cast<u16>(cs + 8), false), state.sysenter_esp);
+    enter_flat_segments(cpu, cs, state.sysenter_eip, state.sysenter_esp);
     return true;
 }
 
@@ -279,9 +289,8 @@ bool exec_sysexit(Cpu& cpu, const Insn&) {
         null_selector(static_cast<u16>(state.sysenter_cs))) {
         return cpu.raise(Vector::gp, 0);
     }
-    const auto cs = static_cast<u16>((state.sysenter_cs & 0xfffc) + 16);
-    commit_code_and_stack(cpu, {flat_segment(cs | 3, true), state.gpr[kEdx]},
-                          flat_segment(static_cast<u16>((cs + 8) | 3), false), state.gpr[kEcx]);
+    const auto cs = static_cast<u16>((state.sysenter_cs & 0xfffc) + 16 + 3);
+    enter_flat_segments(cpu, cs, state.gpr[kEdx], state.gpr[kEcx]);
     return true;
 }
 

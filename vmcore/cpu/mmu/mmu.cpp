@@ -5,25 +5,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace ennead::vmcore {
 namespace {
-
-// Never filled: what the views point at while every access has to come the slow way.
-const FlatTable& empty_table() {
-    static u64* const entries = [] {
-        void* zeros = mmap(nullptr, CpuArena::kTableBytes, PROT_READ,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (zeros == MAP_FAILED) {
-            throw std::bad_alloc();
-        }
-        return static_cast<u64*>(zeros);
-    }();
-    static const FlatTable table(entries, 0);
-    return table;
-}
 
 // Emitted code compares the low half of a fetch entry with the one it was made under; 0 must not be
 // among those.
@@ -42,20 +30,56 @@ u32 left_in_page(LinearAddr address) {
     return kPageSize - (raw(address) & kPageMask);
 }
 
+// Most accesses are of a size that is worth an instruction instead of a call.
+void copy(void* to, const void* from, u32 size) {
+    switch (size) {
+        case 1:
+            std::memcpy(to, from, 1);
+            break;
+        case 2:
+            std::memcpy(to, from, 2);
+            break;
+        case 4:
+            std::memcpy(to, from, 4);
+            break;
+        case 8:
+            std::memcpy(to, from, 8);
+            break;
+        default:
+            std::memcpy(to, from, size);
+            break;
+    }
+}
+
 }  // namespace
 
 Mmu::Mmu(CpuArena& arena, PhysicalMemory& memory)
     : state_(arena.state()),
       memory_(memory),
-      tables_{make_table(arena, false, Access::read), make_table(arena, false, Access::write),
-              make_table(arena, false, Access::fetch), make_table(arena, true, Access::read),
-              make_table(arena, true, Access::write), make_table(arena, true, Access::fetch)} {
+      tables_({make_table(arena, false, Access::read), make_table(arena, false, Access::write),
+               make_table(arena, false, Access::fetch), make_table(arena, true, Access::read),
+               make_table(arena, true, Access::write), make_table(arena, true, Access::fetch)}),
+      writable_at_(zeros<u32>(memory.ram().size() / kPageSize)) {
     select_views();
+}
+
+// Never filled: what the views point at while every access has to come the slow way.
+const FlatTable& Mmu::empty_table() {
+    static u64* const entries = [] {
+        void* zeros = mmap(nullptr, CpuArena::kTableBytes, PROT_READ,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (zeros == MAP_FAILED) {
+            throw std::bad_alloc();
+        }
+        return static_cast<u64*>(zeros);
+    }();
+    static const FlatTable table(entries, 0);
+    return table;
 }
 
 void Mmu::read_piece(const Piece& piece, u8* out, u32 size) {
     if (piece.host != nullptr) {
-        std::memcpy(out, piece.host, size);
+        copy(out, piece.host, size);
         return;
     }
     // Devices see naturally sized cycles; what is left over of an odd piece goes in smaller ones.
@@ -72,7 +96,7 @@ void Mmu::read_piece(const Piece& piece, u8* out, u32 size) {
 
 void Mmu::write_piece(const Piece& piece, const u8* bytes, u32 size) {
     if (piece.host != nullptr) {
-        std::memcpy(piece.host, bytes, size);
+        copy(piece.host, bytes, size);
         memory_.ram().written({piece.host, size});
         return;
     }
@@ -88,58 +112,75 @@ void Mmu::write_piece(const Piece& piece, const u8* bytes, u32 size) {
     }
 }
 
-bool Mmu::locate(LinearAddr address, Access access, bool user, Piece& out, GuestFault& fault) {
-    const u32 offset = raw(address) & kPageMask;
-    if (u8* host = table(access, user).find(address)) {
-        out.host = host;
-        return true;
-    }
+bool Mmu::locate_by_walk(LinearAddr address, Access access, bool user, Piece& out,
+                         GuestFault& fault) {
     Translation translation;
     if ((state_.cr0 & cr0::kPg) == 0) {
         translation.page = PhysAddr{raw(address) & ~kPageMask};
         translation.writable = true;
     } else if (!walk_pages(state_, memory_, address, access, user, WalkMode::access, translation,
-                           fault)) {
+                           fault)) [[unlikely]] {
         // SDM vol 3A §4.10.4.1: a page fault invalidates what is cached for the address.
-        for (FlatTable& each : tables_) {
-            each.drop(address);
-        }
+        tables_.drop(address);
         ++generation_;
         return false;
     }
-    fill(address, translation, access, user);
+    const u32 offset = raw(address) & kPageMask;
     out.address = translation.page + offset;
-    u8* page = access == Access::write ? memory_.writable_page(translation.page)
-                                       : memory_.readable_page(translation.page);
-    out.host = page != nullptr ? page + offset : nullptr;
-    return true;
-}
-
-// Everything that the walk has shown to be allowed for this privilege goes in at once.
-void Mmu::fill(LinearAddr address, const Translation& translation, Access access, bool user) {
-    u8* readable = memory_.readable_page(translation.page);
-    if (readable == nullptr) {
-        return;
-    }
+    const bool alone = !tables_.knows_any(address, index_of(access, user));
+    u8* const page =
+        fill(address, {translation.page, translation.writable, translation.global}, access, user);
     if (translation.large) {
         const u32 region = raw(address) >> 22;
         large_regions_[region / 32] |= 1u << (region % 32);
     }
-    if (access != Access::fetch) {
-        table(Access::read, user).fill(address, readable, translation.global);
-    } else {
-        table(Access::fetch, user).fill(address, readable, translation.global);
+    const bool hidden =
+        access == Access::write && memory_.writable_page(translation.page) == nullptr;
+    out.host = page != nullptr && !hidden ? page + offset : nullptr;
+    // Where something around is known, this has been done.
+    if (alone && !translation.large && (state_.cr0 & cr0::kPg) != 0) {
+        fill_around(address, translation, access, user);
     }
-    if (access != Access::fetch && translation.writable && !memory_.holds_code(translation.page)) {
-        if (u8* writable = memory_.writable_page(translation.page)) {
-            table(Access::write, user).fill(address, writable, translation.global);
-        }
+    return true;
+}
+
+// Everything that a walk has shown to be allowed for this privilege goes in at once. Gives the
+// page, if it is plain memory.
+[[gnu::always_inline]] inline u8* Mmu::fill(LinearAddr address, const Neighbour& found,
+                                            Access access, bool user) {
+    u8* const page = memory_.readable_page(found.page);
+    if (page == nullptr) {
+        return nullptr;
+    }
+    unsigned tables = bit_of(access == Access::fetch ? Access::fetch : Access::read, user);
+    if (access != Access::fetch && found.writable && memory_.writable_page(found.page) != nullptr &&
+        !memory_.holds_code(found.page)) {
+        tables |= bit_of(Access::write, user);
+        u32& at = writable_at(page);
+        const u32 here = raw(address) / kPageSize + 1;
+        at = at == 0 || at == here ? here : kSeveral;
+    }
+    tables_.fill(address, page, tables, found.global);
+    return page;
+}
+
+// Programs that touch a page mostly touch those beside it soon, and a walk costs as much as filling
+// in several.
+void Mmu::fill_around(LinearAddr address, const Translation& translation, Access access,
+                      bool user) {
+    const u32 own = raw(address) / kPageSize, group = own & ~(kGroup - 1);
+    std::array<Neighbour, kGroup> around;
+    u32 left =
+        translate_around(state_, memory_, access == Access::fetch, user, translation, around);
+    left &= ~(1u << (own - group));
+    for (; left != 0; left &= left - 1) {
+        const auto n = static_cast<u32>(std::countr_zero(left));
+        (void)fill(LinearAddr{(group + n) * kPageSize}, around[n], access, user);
     }
 }
 
 bool Mmu::read_as(LinearAddr address, void* out, u32 size, Access access, bool user,
                   GuestFault& fault) {
-    const u32 first_size = std::min(size, left_in_page(address));
     Piece first;
     if (!locate(address, access, user, first, fault)) {
         return false;
@@ -149,7 +190,8 @@ bool Mmu::read_as(LinearAddr address, void* out, u32 size, Access access, bool u
         first.host = first.host != nullptr ? first.host + (raw(address) & kPageMask) : nullptr;
     }
     auto* bytes = static_cast<u8*>(out);
-    if (first_size == size) {
+    const u32 first_size = std::min(size, left_in_page(address));
+    if (first_size == size) [[likely]] {
         read_piece(first, bytes, size);
         return true;
     }
@@ -237,17 +279,13 @@ bool Mmu::fetch(LinearAddr address, u8* out, u32 size, GuestFault& fault) {
 
 void Mmu::flush_local() {
     ++flushes_;
-    for (FlatTable& each : tables_) {
-        each.flush_local();
-    }
+    tables_.flush_local();
     ++generation_;
 }
 
 void Mmu::flush_all() {
     ++flushes_;
-    for (FlatTable& each : tables_) {
-        each.flush_all();
-    }
+    tables_.flush_all();
     large_regions_ = {};
     ++generation_;
 }
@@ -255,23 +293,24 @@ void Mmu::flush_all() {
 void Mmu::invlpg(LinearAddr address) {
     ++flushes_;
     const u32 region = raw(address) >> 22;
-    const bool large = (large_regions_[region / 32] >> (region % 32) & 1) != 0;
-    for (FlatTable& each : tables_) {
-        if (large) {
-            each.drop_4m(address);
-        } else {
-            each.drop(address);
-        }
-    }
-    if (large) {
-        large_regions_[region / 32] &= ~(1u << (region % 32));
+    const u32 bit = 1u << (region % 32);
+    if ((large_regions_[region / 32] & bit) != 0) {
+        tables_.drop_4m(address);
+        large_regions_[region / 32] &= ~bit;
+    } else {
+        tables_.drop(address);
     }
     ++generation_;
 }
 
 void Mmu::forget_writable(const u8* host) {
-    table(Access::write, false).drop_host(host);
-    table(Access::write, true).drop_host(host);
+    constexpr unsigned kWrite = bit_of(Access::write, false) | bit_of(Access::write, true);
+    const u32 at = std::exchange(writable_at(host), 0u);
+    if (at == kSeveral) {
+        tables_.drop_host(host, kWrite);
+    } else if (at != 0) {
+        tables_.drop_host_at(LinearAddr{(at - 1) * kPageSize}, host, kWrite);
+    }
     ++generation_;
 }
 
@@ -285,21 +324,6 @@ void Mmu::mode_changed() {
         efer_bits_ = efer_bits;
         flush_all();
     }
-}
-
-void Mmu::privilege_changed(bool watched) {
-    const bool user = state_.cpl == 3;
-    if (user != user_ || watched != watched_) {
-        user_ = user;
-        watched_ = watched;
-        ++generation_;
-        select_views();
-    }
-}
-
-void Mmu::select_views() {
-    read_view_ = watched_ ? &empty_table() : &table(Access::read, user_);
-    write_view_ = watched_ ? &empty_table() : &table(Access::write, user_);
 }
 
 std::optional<PhysAddr> Mmu::peek(LinearAddr address) const {

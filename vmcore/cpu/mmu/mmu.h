@@ -7,8 +7,8 @@
 
 #include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/fault.h"
-#include "vmcore/cpu/mmu/page_walk.h"
 #include "vmcore/cpu/mmu/flat_table.h"
+#include "vmcore/cpu/mmu/page_walk.h"
 #include "vmcore/cpu/state.h"
 #include "vmcore/mem/physical_memory.h"
 #include "vmcore/types.h"
@@ -35,10 +35,10 @@ class Mmu {
 
     // The same for implicit accesses to tables of the system, whatever the privilege.
     [[nodiscard]] const u8* find_readable_as_supervisor(LinearAddr address) const {
-        return tables_[static_cast<unsigned>(Access::read)].find(address);
+        return tables_[index_of(Access::read, false)].find(address);
     }
     [[nodiscard]] u8* find_writable_as_supervisor(LinearAddr address) const {
-        return tables_[static_cast<unsigned>(Access::write)].find(address);
+        return tables_[index_of(Access::write, false)].find(address);
     }
 
     // --- the slow way
@@ -85,9 +85,10 @@ class Mmu {
     void invlpg(LinearAddr address);
     // How often any of these was called.
     [[nodiscard]] u32 flushes() const { return flushes_; }
-    // What the fetch table holds for the page of `address` while it is translated to the page at `host`.
+    // What the fetch table holds for the page of `address` while it is translated to the page at
+    // `host`.
     [[nodiscard]] u64 fetch_entry(LinearAddr address, const u8* host) const {
-        return tables_[static_cast<unsigned>(Access::fetch)].entry_for(address, host);
+        return tables_[index_of(Access::fetch, false)].entry_for(address, host);
     }
     // Writes to the page at `host` must from now on come the slow way: it holds code.
     void forget_writable(const u8* host);
@@ -96,7 +97,15 @@ class Mmu {
     void mode_changed();
     // The same for the privilege. `watched`: every access has to come the slow way, because
     // somebody looks at it there (data breakpoints, alignment checks).
-    void privilege_changed(bool watched);
+    void privilege_changed(bool watched) {
+        const bool user = state_.cpl == 3;
+        if (user != user_ || watched != watched_) {
+            user_ = user;
+            watched_ = watched;
+            ++generation_;
+            select_views();
+        }
+    }
     // The privilege of accesses through find_readable() and the like.
     [[nodiscard]] bool user() const { return user_; }
 
@@ -114,16 +123,35 @@ class Mmu {
     };
 
     [[nodiscard]] bool locate(LinearAddr address, Access access, bool user, Piece& out,
-                              GuestFault& fault);
-    void fill(LinearAddr address, const Translation& translation, Access access, bool user);
+                              GuestFault& fault) {
+        out.host = tables_[index_of(access, user)].find(address);
+        return out.host != nullptr || locate_by_walk(address, access, user, out, fault);
+    }
+    [[nodiscard]] bool locate_by_walk(LinearAddr address, Access access, bool user, Piece& out,
+                                      GuestFault& fault);
+    u8* fill(LinearAddr address, const Neighbour& found, Access access, bool user);
+    void fill_around(LinearAddr address, const Translation& translation, Access access, bool user);
     void read_piece(const Piece& piece, u8* out, u32 size);
     void write_piece(const Piece& piece, const u8* bytes, u32 size);
     [[nodiscard]] bool read_as(LinearAddr address, void* out, u32 size, Access access, bool user,
                                GuestFault& fault);
-    void select_views();
+    void select_views() {
+        read_view_ = watched_ ? &empty_table() : &tables_[index_of(Access::read, user_)];
+        write_view_ = watched_ ? &empty_table() : &tables_[index_of(Access::write, user_)];
+    }
+    static const FlatTable& empty_table();
 
-    FlatTable& table(Access access, bool user) {
-        return tables_[(user ? 3u : 0u) + static_cast<unsigned>(access)];
+    // By page of RAM: the number of the linear page, plus 1, that the write tables may have for it.
+    static constexpr u32 kSeveral = 0xffffffff;
+    u32& writable_at(const u8* host) {
+        return writable_at_.get()[static_cast<u64>(host - memory_.ram().base()) / kPageSize];
+    }
+
+    static constexpr unsigned index_of(Access access, bool user) {
+        return (user ? 3u : 0u) + static_cast<unsigned>(access);
+    }
+    static constexpr unsigned bit_of(Access access, bool user) {
+        return 1u << index_of(access, user);
     }
 
     CpuState& state_;
@@ -137,7 +165,8 @@ class Mmu {
     // What the tables were filled under.
     u32 cr0_bits_ = 0, cr4_bits_ = 0;
     u64 efer_bits_ = 0;
-    std::array<FlatTable, 6> tables_;  // {supervisor, user} x Access
+    FlatTables tables_;  // {supervisor, user} x Access
+    Zeros<u32> writable_at_;
     // Which 4 MiB regions have a piece of a large page in the tables: INVLPG drops all of such a
     // page.
     std::array<u32, 32> large_regions_{};

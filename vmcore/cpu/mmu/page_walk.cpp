@@ -24,9 +24,12 @@ struct Step {
     Entry value = 0;
 };
 
+// Walks are short and frequent: all that one usually needs is inlined into it.
+#define ENNEAD_INLINE [[gnu::always_inline]] inline
+
 template <class Entry>
-Entry read_entry(PhysicalMemory& memory, PhysAddr where) {
-    if (u8* page = memory.readable_page(where)) {
+ENNEAD_INLINE Entry read_entry(PhysicalMemory& memory, PhysAddr where) {
+    if (u8* page = memory.readable_page(where)) [[likely]] {
         auto* cell = reinterpret_cast<Entry*>(page + (raw(where) & kPageMask));
         return std::atomic_ref<Entry>(*cell).load(std::memory_order_relaxed);
     }
@@ -36,10 +39,7 @@ Entry read_entry(PhysicalMemory& memory, PhysAddr where) {
 // Sets `bits`, if the entry still is what the walk saw: processors do it with a locked cycle.
 // False: it changed meanwhile and the walk has to start over.
 template <class Entry>
-bool set_bits(PhysicalMemory& memory, const Step<Entry>& step, Entry bits) {
-    if ((step.value & bits) == bits) {
-        return true;
-    }
+[[gnu::noinline]] bool change_entry(PhysicalMemory& memory, const Step<Entry>& step, Entry bits) {
     if (u8* page = memory.writable_page(step.where)) {
         auto* cell = reinterpret_cast<Entry*>(page + (raw(step.where) & kPageMask));
         Entry expected = step.value;
@@ -52,6 +52,11 @@ bool set_bits(PhysicalMemory& memory, const Step<Entry>& step, Entry bits) {
     // In ROM or a device: the write goes where any other would.
     memory.write(step.where, sizeof(Entry), step.value | bits);
     return true;
+}
+
+template <class Entry>
+ENNEAD_INLINE bool set_bits(PhysicalMemory& memory, const Step<Entry>& step, Entry bits) {
+    return (step.value & bits) == bits || change_entry(memory, step, bits);
 }
 
 struct Request {
@@ -67,7 +72,7 @@ struct Request {
         return (state.cr4 & cr4::kPae) != 0 && (state.efer & efer::kNxe) != 0;
     }
 
-    [[nodiscard]] bool refuse(u16 error) const {
+    [[nodiscard, gnu::noinline]] bool refuse(u16 error) const {
         error |= access == Access::write ? pf_error::kWrite : 0;
         error |= user ? pf_error::kUser : 0;
         // SDM vol 3A §4.7: the I/D flag is only ever set where NX works.
@@ -82,8 +87,9 @@ enum class Outcome { done, faulted, again };
 
 // The rights are the AND over all levels, XD the OR (SDM vol 3A §4.6.1).
 template <class Entry>
-Outcome finish(const Request& request, const Step<Entry>* upper, const Step<Entry>& leaf,
-               Entry rights, bool execute_disable, Translation& out) {
+ENNEAD_INLINE Outcome finish(const Request& request, const Step<Entry>* upper,
+                             const Step<Entry>& leaf, Entry rights, bool execute_disable,
+                             Translation& out) {
     const bool write_protected =
         (rights & kWritable) == 0 && (request.user || (request.state.cr0 & cr0::kWp) != 0);
     const bool allowed = !(request.user && (rights & kUser) == 0) &&
@@ -109,11 +115,13 @@ Outcome finish(const Request& request, const Step<Entry>* upper, const Step<Entr
     out.writable = !write_protected && ((leaf.value | leaf_bits) & kDirty) != 0;
     out.executable = !execute_disable;
     out.global = (request.state.cr4 & cr4::kPge) != 0 && (leaf.value & kGlobal) != 0;
+    out.entry = leaf.where;
+    out.table_writable = upper != nullptr && (upper->value & kWritable) != 0;
     return Outcome::done;
 }
 
 // SDM vol 3A §4.3.
-Outcome walk_32bit(const Request& request, Translation& out) {
+ENNEAD_INLINE Outcome walk_32bit(const Request& request, Translation& out) {
     const u32 linear = request.linear;
     Step<u32> pde{PhysAddr{(request.state.cr3 & ~kPageMask) + (linear >> 22) * 4}};
     pde.value = read_entry<u32>(request.memory, pde.where);
@@ -184,7 +192,50 @@ Outcome walk_pae(const Request& request, Translation& out) {
                        ((pde.value | pte.value) & kExecuteDisable) != 0, out);
 }
 
+// `address_bits`: of an entry; `refused`: what must be clear in it.
+template <class Entry>
+u32 translate_group(const CpuState& state, const u8* entries, Entry address_bits, Entry refused,
+                    bool user, const Translation& known, std::array<Neighbour, kGroup>& out) {
+    const Entry needed = static_cast<Entry>(kPresent | kAccessed | (user ? kUser : 0));
+    const bool all_writable = !user && (state.cr0 & cr0::kWp) == 0;
+    u32 found = 0;
+    for (u32 n = 0; n < kGroup; ++n) {
+        const Entry entry = std::atomic_ref<const Entry>(reinterpret_cast<const Entry*>(entries)[n])
+                                .load(std::memory_order_relaxed);
+        if ((entry & (needed | refused)) != needed) {
+            continue;
+        }
+        const bool writable = all_writable || (known.table_writable && (entry & kWritable) != 0);
+        out[n] = {.page = PhysAddr{entry & address_bits},
+                  .writable = writable && (entry & kDirty) != 0,
+                  .global = (state.cr4 & cr4::kPge) != 0 && (entry & kGlobal) != 0};
+        found |= 1u << n;
+    }
+    return found;
+}
+
+#undef ENNEAD_INLINE
+
 }  // namespace
+
+u32 translate_around(const CpuState& state, PhysicalMemory& memory, bool fetch, bool user,
+                     const Translation& known, std::array<Neighbour, kGroup>& out) {
+    const bool pae = (state.cr4 & cr4::kPae) != 0;
+    const u8* const page = memory.readable_page(known.entry);
+    if (page == nullptr) {
+        return 0;
+    }
+    const u64 bytes = kGroup * (pae ? 8 : 4);
+    const u8* const entries = page + (raw(known.entry) & kPageMask & ~(bytes - 1));
+    if (!pae) {
+        return translate_group<u32>(state, entries, ~kPageMask, 0, user, known, out);
+    }
+    // Where NX is off the bit is a reserved one.
+    const bool nx = (state.efer & efer::kNxe) != 0;
+    return translate_group<u64>(state, entries, kPaeAddress,
+                                kPaeReservedHigh | (fetch || !nx ? kExecuteDisable : 0), user,
+                                known, out);
+}
 
 bool walk_pages(const CpuState& state, PhysicalMemory& memory, LinearAddr address, Access access,
                 bool user, WalkMode mode, Translation& out, GuestFault& fault) {

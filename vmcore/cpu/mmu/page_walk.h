@@ -2,6 +2,8 @@
 // The walk through the guest's page tables: linear to physical, rights, accessed and dirty bits.
 #pragma once
 
+#include <array>
+
 #include "vmcore/cpu/fault.h"
 #include "vmcore/cpu/state.h"
 #include "vmcore/mem/physical_memory.h"
@@ -27,6 +29,9 @@ struct Translation {
     bool executable = true;
     bool global = false;
     bool large = false;  // part of a 2 or 4 MiB page
+    // Of a page that is not large: where its entry is, and whether the level above allows writes.
+    PhysAddr entry{};
+    bool table_writable = false;
 };
 
 // How the walk treats the entries it uses.
@@ -40,6 +45,20 @@ enum class WalkMode {
 [[nodiscard]] bool walk_pages(const CpuState& state, PhysicalMemory& memory, LinearAddr address,
                               Access access, bool user, WalkMode mode, Translation& out,
                               GuestFault& fault);
+
+// The pages around one, not large, that walk_pages() has translated for an access to data or, if
+// `fetch`, to code: those that the same privilege may use in the same way without a bit to be set
+// in their entries. Processors may cache such translations unasked (SDM vol 3A §4.10.2.3). A bit
+// for each page of the group of kGroup, aligned, that the known one is in; `out` is filled in for
+// those.
+inline constexpr u32 kGroup = 8;
+struct Neighbour {
+    PhysAddr page{};
+    bool writable, global;  // as in a Translation
+};
+[[nodiscard]] u32 translate_around(const CpuState& state, PhysicalMemory& memory, bool fetch,
+                                   bool user, const Translation& known,
+                                   std::array<Neighbour, kGroup>& out);
 
 // Loads the four PDPTEs that CR3 value `cr3` points at into `out`; false if one is present and has
 // a reserved bit set, which is #GP(0) for the instruction that loads CR3 (SDM vol 3A §4.4.1).

@@ -155,6 +155,138 @@ TEST_F(PagedMemory, privilege_decides_which_translations_count) {
     EXPECT_TRUE(cpu_->load(Seg::ds, kBase, value));
 }
 
+// Which of pages 0 … 7 of kBase `find` gives.
+template <class Find>
+u32 known_pages(u32 base, Find find) {
+    u32 known = 0;
+    for (u32 n = 0; n < 8; ++n) {
+        known |= find(LinearAddr{base + n * kPageSize}) != nullptr ? 1u << n : 0;
+    }
+    return known;
+}
+
+TEST_F(PagedMemory, pages_around_are_filled_in_if_nothing_is_left_to_set) {
+    constexpr u32 kAccessed = 0x20, kDirty = 0x40;
+    const u32 bits[8] = {kRwUser | kAccessed | kDirty, kRwUser,
+                         kRwUser | kAccessed,          1 | kAccessed | kDirty,
+                         kAccessed | kDirty,           kRw | kAccessed | kDirty,
+                         5 | kAccessed | kDirty,       kRwUser | kAccessed | kDirty | 0x100};
+    for (u32 n = 0; n < 8; ++n) {
+        map(n, 0x200000 + n * kPageSize, bits[n]);
+    }
+    map(8, 0x208000, bits[0]);
+    const auto readable = [&](LinearAddr at) { return cpu_->mmu.find_readable(at); };
+    const auto writable = [&](LinearAddr at) { return cpu_->mmu.find_writable(at); };
+    u32 value = 0;
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_EQ(known_pages(kBase, readable), 0b11101101u);
+    EXPECT_EQ(known_pages(kBase, writable), 0b10100001u);
+    EXPECT_EQ(readable(LinearAddr{kBase + 8 * kPageSize}), nullptr) << "of the next group";
+    EXPECT_EQ(readable(LinearAddr{kBase + 5 * kPageSize + 3}), ram_->base() + 0x205003);
+    cpu_->set_cpl(3);
+    EXPECT_EQ(known_pages(kBase, readable), 0u);
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_EQ(known_pages(kBase, readable), 0b11000101u);
+    EXPECT_EQ(known_pages(kBase, writable), 0b10000001u);
+    EXPECT_EQ(get(kPt + 4) & kAccessed, 0u);
+}
+
+TEST_F(PagedMemory, pages_around_are_writable_where_write_protection_is_off) {
+    state_.cr0 &= ~cr0::kWp;
+    cpu_->mode_changed();
+    map(0, 0x200000, 0x61);
+    map(1, 0x201000, 0x61);
+    map(2, 0x202000, 0x21);
+    u32 value = 0;
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_NE(cpu_->mmu.find_writable(LinearAddr{kBase + 0x1000}), nullptr);
+    EXPECT_EQ(cpu_->mmu.find_writable(LinearAddr{kBase + 0x2000}), nullptr);
+    ASSERT_TRUE(write_cr0(*cpu_, state_.cr0 | cr0::kWp));
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_NE(cpu_->mmu.find_readable(LinearAddr{kBase + 0x1000}), nullptr);
+    EXPECT_EQ(cpu_->mmu.find_writable(LinearAddr{kBase + 0x1000}), nullptr);
+}
+
+TEST_F(PagedMemory, pages_around_are_protected_by_the_directory_too) {
+    map(0, 0x200000, kRw | 0x60);
+    map(1, 0x201000, kRw | 0x60);
+    put(kPd + 256 * 4, kPt | 1);
+    u32 value = 0;
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_NE(cpu_->mmu.find_readable(LinearAddr{kBase + 0x1000}), nullptr);
+    EXPECT_EQ(cpu_->mmu.find_writable(LinearAddr{kBase + 0x1000}), nullptr);
+}
+
+TEST_F(PagedMemory, pages_around_go_by_invlpg_and_by_cr3_unless_global) {
+    ASSERT_TRUE(write_cr4(*cpu_, cr4::kPge));
+    for (u32 n = 0; n < 4; ++n) {
+        map(n, 0x200000 + n * kPageSize, kRw | 0x60 | (n == 3 ? 0x100 : 0));
+    }
+    u32 value = 0;
+    ASSERT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    const auto readable = [&](LinearAddr at) { return cpu_->mmu.find_readable(at); };
+    EXPECT_EQ(known_pages(kBase, readable), 0b1111u);
+    cpu_->mmu.invlpg(LinearAddr{kBase + 0x2000});
+    EXPECT_EQ(known_pages(kBase, readable), 0b1011u);
+    ASSERT_TRUE(write_cr3(*cpu_, kPd));
+    EXPECT_EQ(known_pages(kBase, readable), 0b1000u);
+    cpu_->mmu.flush_all();
+    EXPECT_EQ(known_pages(kBase, readable), 0u);
+}
+
+TEST_F(PagedMemory, pages_around_code_are_executable_only_without_xd) {
+    constexpr u32 kPdpt = 0x110000, kPaePd = 0x111000, kPaePt = 0x112000;
+    const auto entry = [&](u32 at, u64 value) { put<u64>(at, value); };
+    entry(kPdpt, kPaePd | 1);
+    entry(kPaePd, kPaePt | 0x27);
+    for (u32 n = 0; n < 512; ++n) {
+        entry(kPaePt + n * 8, u64{n} << 12 | 0x67);
+    }
+    entry(kPaePt + 0x41 * 8, u64{1} << 63 | 0x41067);
+    entry(kPaePt + 0x42 * 8, u64{1} << 40 | 0x42067);  // a reserved bit
+    state_.cr3 = kPdpt;
+    state_.efer = efer::kNxe;
+    state_.cr4 |= cr4::kPae;
+    ASSERT_TRUE(write_cr0(*cpu_, state_.cr0 & ~cr0::kPg));
+    ASSERT_TRUE(write_cr0(*cpu_, state_.cr0 | cr0::kPg));
+    const u8* page = nullptr;
+    GuestFault fault;
+    u32 value = 0;
+    ASSERT_TRUE(cpu_->load(Seg::ds, 0x40000, value));
+    const auto readable = [&](LinearAddr at) { return cpu_->mmu.find_readable(at); };
+    EXPECT_EQ(known_pages(0x40000, readable), 0b11111011u);
+    ASSERT_EQ(cpu_->mmu.code_page(LinearAddr{0x40000}, page, fault), Mmu::Code::memory);
+    EXPECT_EQ(cpu_->mmu.code_page(LinearAddr{0x41000}, page, fault), Mmu::Code::fault);
+    EXPECT_EQ(fault.error_code, 0x11);
+    EXPECT_EQ(cpu_->mmu.code_page(LinearAddr{0x42000}, page, fault), Mmu::Code::fault);
+    EXPECT_EQ(fault.error_code, 0x19);
+}
+
+TEST_F(PagedMemory, a_page_with_code_is_forgotten_wherever_it_was_writable) {
+    map(0, 0x200000, kRw | 0x60);
+    map(9, 0x200000, kRw | 0x60);
+    map(17, 0x201000, kRw | 0x60);
+    u32 value = 0;
+    for (const u32 page : {0u, 9u, 17u}) {
+        ASSERT_TRUE(cpu_->load(Seg::ds, kBase + page * kPageSize, value));
+    }
+    const auto writable = [&](u32 page) {
+        return cpu_->mmu.find_writable(LinearAddr{kBase + page * kPageSize}) != nullptr;
+    };
+    cpu_->mmu.forget_writable(ram_->base() + 0x201000);
+    EXPECT_TRUE(writable(0));
+    EXPECT_TRUE(writable(9));
+    EXPECT_FALSE(writable(17));
+    cpu_->mmu.forget_writable(ram_->base() + 0x200000);
+    EXPECT_FALSE(writable(0));
+    EXPECT_FALSE(writable(9));
+    // Again, after it came back under another address.
+    ASSERT_TRUE(cpu_->store<u32>(Seg::ds, kBase + 9 * kPageSize, 1));
+    EXPECT_TRUE(writable(9));
+    cpu_->mmu.forget_writable(ram_->base() + 0x200000);
+    EXPECT_FALSE(writable(9));
+}
+
 TEST_F(PagedMemory, devices_are_reached_every_time) {
     StubDevice device;
     ASSERT_TRUE(mmio_.add(0xe0000000, 0x1000, 4, device, "stub"));
