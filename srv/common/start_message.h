@@ -26,7 +26,12 @@ struct StartMessage {
     std::string engine = "jit";  // or interp
     std::string command_line;
     int kernel_fd = -1;               // readable file
-    int initrd_fd = -1;               // -1: none
+    struct Initrd {
+        int fd = -1;       // readable file
+        std::string name;  // what the guest may see of its path: the last part
+        bool operator==(const Initrd&) const = default;
+    };
+    std::vector<Initrd> initrds;
     std::vector<int> root_lower_fds;  // O_PATH directories, top layer first
     int root_upper_fd = -1;           // O_PATH directory, private and writable
 

@@ -81,12 +81,12 @@ Checked<> VmProcess::build(const StartMessage& message) {
         return kernel.error();
     }
     config.kernel = std::move(kernel.value());
-    if (message.initrd_fd >= 0) {
-        auto initrd = read_image(message.initrd_fd);
+    for (const StartMessage::Initrd& each : message.initrds) {
+        auto initrd = read_image(each.fd);
         if (!initrd) {
             return initrd.error();
         }
-        config.initrd = std::move(initrd.value());
+        config.initrds.push_back({std::move(initrd.value()), each.name});
     }
     auto root = synthfs::make_overlay(message.root_lower_fds, message.root_upper_fd);
     if (!root) {
@@ -101,7 +101,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
 
     const std::vector<vmcore::u8> kernel_start(
         config.kernel.begin(),
-        config.kernel.begin() + std::min<std::ptrdiff_t>(4096, std::ssize(config.kernel)));
+        config.kernel.begin() + std::min<std::ptrdiff_t>(65536, std::ssize(config.kernel)));
     auto hooks = this->hooks();
     hooks.log = [name](vmcore::LogLevel level, std::string_view line) {
         if (level <= vmcore::LogLevel::info) {
@@ -112,7 +112,9 @@ Checked<> VmProcess::build(const StartMessage& message) {
     if (!machine) {
         const int number = synthfs::to_errno(machine.error());
         if (machine.error() == vmcore::Error::unknown_kernel) {
-            return make_fault(number, "the kernel is %s, not a bzImage",
+            return make_fault(number,
+                              "the kernel is %s; what boots is a bzImage, a multiboot kernel or an "
+                              "ELF kernel for i386",
                               vmcore::describe_image(kernel_start).c_str());
         }
         return make_fault(number, "%s", machine.error().message().c_str());

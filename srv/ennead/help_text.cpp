@@ -36,7 +36,7 @@ In N/
 
 Settings
     mem 128M   cpus 1   engine jit   boot direct
-    kernel PATH   initrd PATH   root PATH   cmdline TEXT (whole)   append TEXT (added)
+    kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
     cons com1 com2 events wait

@@ -246,12 +246,12 @@ Checked<Grants> Vm::open_grants() const {
         return kernel.error();
     }
     grants.kernel = std::move(kernel.value());
-    if (!settings_.initrd().empty()) {
-        auto initrd = open_image(settings_.initrd(), "initrd");
+    for (const std::string& path : settings_.initrds()) {
+        auto initrd = open_image(path, "initrd");
         if (!initrd) {
             return initrd.error();
         }
-        grants.initrd = std::move(initrd.value());
+        grants.initrds.push_back({std::move(initrd.value()), path.substr(path.rfind('/') + 1)});
     }
     auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
     if (!root) {

@@ -40,13 +40,16 @@ class Settings {
     [[nodiscard]] std::uint64_t memory_bytes() const;
     [[nodiscard]] const std::string& engine() const { return value("engine"); }
     [[nodiscard]] const std::string& kernel() const { return value("kernel"); }
-    [[nodiscard]] const std::string& initrd() const { return value("initrd"); }
+    [[nodiscard]] std::vector<std::string> initrds() const { return words("initrd"); }
     [[nodiscard]] const std::string& root() const { return value("root"); }
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
     [[nodiscard]] std::string command_line(unsigned number) const;
 
   private:
     [[nodiscard]] const std::string& value(const std::string& key) const { return values_.at(key); }
+
+    // The words of a value that is a list.
+    [[nodiscard]] std::vector<std::string> words(const std::string& key) const;
 
     std::map<std::string, std::string> values_;
     std::map<std::string, std::string> defaults_;

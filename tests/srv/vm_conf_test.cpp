@@ -44,7 +44,7 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
               "cmdline ''\nappend ''\nroot /lib/root\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
-    EXPECT_EQ(settings.initrd(), "");
+    EXPECT_TRUE(settings.initrds().empty());
     EXPECT_EQ(settings.root(), "/lib/root");
 }
 
@@ -97,6 +97,26 @@ TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {
         EXPECT_EQ(apply(std::string(key) + " /" + std::string(5000, 'x')), ENAMETOOLONG);
     }
     EXPECT_EQ(settings.kernel(), "/srv/my files/x");
+}
+
+TEST_F(SettingsTest, initrd_is_a_list_of_paths) {
+    EXPECT_EQ(apply("initrd /a '/b c' '/it''s'"), 0);
+    EXPECT_EQ(line("initrd"), "/a '/b c' '/it''s'");
+    EXPECT_EQ(settings.initrds(), (std::vector<std::string>{"/a", "/b c", "/it's"}));
+    Settings other(installation);
+    ASSERT_TRUE(other.apply(settings.text()));
+    EXPECT_EQ(other.initrds(), settings.initrds());
+    EXPECT_EQ(apply("initrd /a b"), EINVAL);
+    EXPECT_EQ(fault.column, 10u);
+    EXPECT_EQ(apply("initrd /a ''"), EINVAL);
+    std::string many = "initrd";
+    for (int i = 0; i < 16; i++) {
+        many += " /" + std::to_string(i);
+    }
+    EXPECT_EQ(apply(many), 0);
+    EXPECT_EQ(apply(many + " /16"), EINVAL);
+    EXPECT_EQ(apply("initrd"), 0);
+    EXPECT_EQ(line("initrd"), "''");
 }
 
 TEST_F(SettingsTest, empty_value_restores_the_default) {

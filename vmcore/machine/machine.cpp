@@ -57,11 +57,14 @@ Result<> Machine::build() {
     if (auto connected = pc->connect(); !connected) {
         return connected;
     }
-    const BootImages images{.kernel = config_.kernel,
-                            .initrd = config_.initrd,
-                            .command_line = config_.command_line,
-                            .rsdp = Pc::kAcpiTables};
-    if (auto booted = boot_linux(*ram_, pc->state, images); !booted) {
+    BootImages images{.kernel = config_.kernel,
+                      .initrds = {},
+                      .command_line = config_.command_line,
+                      .rsdp = Pc::kAcpiTables};
+    for (const MachineConfig::Initrd& initrd : config_.initrds) {
+        images.initrds.push_back({initrd.bytes, initrd.name});
+    }
+    if (auto booted = boot_kernel(*ram_, pc->state, images); !booted) {
         return booted;
     }
     pc->cpu.mode_changed();

@@ -25,7 +25,11 @@ struct MachineConfig {
     u64 memory_bytes = 0;
     EngineKind engine = EngineKind::jit;
     std::vector<u8> kernel;
-    std::vector<u8> initrd;  // empty: none
+    struct Initrd {
+        std::vector<u8> bytes;
+        std::string name;  // of the file, without its directory
+    };
+    std::vector<Initrd> initrds;
     std::string command_line;
     std::string mount_tag = "ennead";  // of the 9P device that carries the root
 };

@@ -349,7 +349,7 @@ TEST(MachineCreate, refuses_what_cannot_be_built) {
     const auto error = [&](u64 memory, std::vector<u8> kernel, std::string command_line = {}) {
         const auto machine = Machine::create({.memory_bytes = memory,
                                               .kernel = std::move(kernel),
-                                              .initrd = {},
+                                              .initrds = {},
                                               .command_line = std::move(command_line)},
                                              test::hooks_into(told));
         return machine ? std::error_code() : machine.error();
