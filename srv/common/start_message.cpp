@@ -21,6 +21,11 @@ std::string StartMessage::encode() const {
     line("engine", engine);
     line("cmdline", command_line);
     line("kernel", std::to_string(kernel_fd));
+    if (bios_fd >= 0) {
+        line("bios", std::to_string(bios_fd));
+    }
+    line("bootmenu", boot_menu);
+    line("biosdebug", bios_debug ? "on" : "off");
     for (const Initrd& initrd : initrds) {
         text += "initrd " + std::to_string(initrd.fd) + ' ' + synthfs::quote(initrd.name) + '\n';
     }
@@ -54,6 +59,19 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             }
             continue;
         }
+        if (key == "bootmenu" || key == "biosdebug") {
+            const std::string& word = command.arg(0).text;
+            if (word != "on" && word != "off" && (key == "biosdebug" || word != "choice")) {
+                return make_fault(EINVAL, "start message: %s cannot be %s", key.c_str(),
+                                  word.c_str());
+            }
+            if (key == "bootmenu") {
+                message.boot_menu = word;
+            } else {
+                message.bios_debug = word == "on";
+            }
+            continue;
+        }
         const synthfs::Bounds bounds{.max = key == "mem" ? UINT64_MAX : INT_MAX};
         const auto number = synthfs::parse_number(command.arg(0), bounds);
         if (!number) {
@@ -66,6 +84,8 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.memory_bytes = number.value();
         } else if (key == "kernel") {
             message.kernel_fd = fd;
+        } else if (key == "bios") {
+            message.bios_fd = fd;
         } else if (key == "initrd") {
             message.initrds.push_back({fd, command.arg(1).text});
         } else if (key == "lower") {

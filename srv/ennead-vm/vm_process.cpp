@@ -81,6 +81,17 @@ Checked<> VmProcess::build(const StartMessage& message) {
         return kernel.error();
     }
     config.kernel = std::move(kernel.value());
+    if (message.bios_fd >= 0) {
+        auto bios = read_image(message.bios_fd);
+        if (!bios) {
+            return bios.error();
+        }
+        config.bios = std::move(bios.value());
+        config.boot_menu = message.boot_menu == "on"    ? vmcore::BootMenu::on
+                           : message.boot_menu == "off" ? vmcore::BootMenu::off
+                                                        : vmcore::BootMenu::choice;
+    }
+    config.bios_debug = message.bios_debug;
     for (const StartMessage::Initrd& each : message.initrds) {
         auto initrd = read_image(each.fd);
         if (!initrd) {
@@ -108,10 +119,17 @@ Checked<> VmProcess::build(const StartMessage& message) {
             log_line(name + " " + std::string(line));
         }
     };
+    const bool boots_directly =
+        vmcore::kernel_format(config.kernel) != vmcore::KernelFormat::unknown;
     auto machine = vmcore::Machine::create(std::move(config), std::move(hooks));
     if (!machine) {
         const int number = synthfs::to_errno(machine.error());
         if (machine.error() == vmcore::Error::unknown_kernel) {
+            if (boots_directly) {
+                return make_fault(number,
+                                  "boot bios takes a Linux image; this kernel boots with boot "
+                                  "direct");
+            }
             return make_fault(number,
                               "the kernel is %s; what boots is a bzImage, a multiboot kernel or an "
                               "ELF kernel for i386",

@@ -87,6 +87,9 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
         return kFirstGrantFd + static_cast<int>(granted.size()) - 1;
     };
     message.kernel_fd = grant(std::move(grants.kernel));
+    if (grants.bios) {
+        message.bios_fd = grant(std::move(grants.bios));
+    }
     for (Grants::Initrd& initrd : grants.initrds) {
         message.initrds.push_back({grant(std::move(initrd.file)), std::move(initrd.name)});
     }

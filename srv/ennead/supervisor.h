@@ -35,6 +35,7 @@ class Fd {
 // What a VM process is given, all of it close-on-exec here.
 struct Grants {
     Fd kernel;
+    Fd bios;  // may be empty
     struct Initrd {
         Fd file;
         std::string name;  // for the guest

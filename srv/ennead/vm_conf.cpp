@@ -63,10 +63,26 @@ Checked<std::string> check_engine(const Command& line) {
 
 Checked<std::string> check_boot(const Command& line) {
     const std::string& how = line.arg(0).text;
-    if (how != "direct") {
-        return at(make_fault(how == "bios" ? EOPNOTSUPP : EINVAL, "boot is direct"), line, 1);
+    if (how != "direct" && how != "bios") {
+        return at(make_fault(EINVAL, "boot is direct or bios"), line, 1);
     }
     return how;
+}
+
+Checked<std::string> check_switch(const Command& line) {
+    const std::string& word = line.arg(0).text;
+    if (word != "on" && word != "off") {
+        return at(make_fault(EINVAL, "%s is on or off", line.verb().c_str()), line, 1);
+    }
+    return word;
+}
+
+Checked<std::string> check_boot_menu(const Command& line) {
+    const std::string& word = line.arg(0).text;
+    if (word != "on" && word != "off" && word != "choice") {
+        return at(make_fault(EINVAL, "bootmenu is off, choice or on"), line, 1);
+    }
+    return word;
 }
 
 Checked<std::string> check_path_at(const Command& line, std::size_t index) {
@@ -124,15 +140,18 @@ struct Key {
 // In the order of vm(4).
 // clang-format off
 constexpr std::array kKeys{
-    Key{"mem",     Shape::word,         check_memory},
-    Key{"cpus",    Shape::word,         check_cpus},
-    Key{"engine",  Shape::word,         check_engine},
-    Key{"boot",    Shape::word,         check_boot},
-    Key{"kernel",  Shape::word,         check_path},
-    Key{"initrd",  Shape::words,        check_paths},
-    Key{"cmdline", Shape::rest_of_line, check_text},
-    Key{"append",  Shape::rest_of_line, check_text},
-    Key{"root",    Shape::word,         check_path},
+    Key{"mem",       Shape::word,         check_memory},
+    Key{"cpus",      Shape::word,         check_cpus},
+    Key{"engine",    Shape::word,         check_engine},
+    Key{"boot",      Shape::word,         check_boot},
+    Key{"bios",      Shape::word,         check_path},
+    Key{"biosdebug", Shape::word,         check_switch},
+    Key{"bootmenu",  Shape::word,         check_boot_menu},
+    Key{"kernel",    Shape::word,         check_path},
+    Key{"initrd",    Shape::words,        check_paths},
+    Key{"cmdline",   Shape::rest_of_line, check_text},
+    Key{"append",    Shape::rest_of_line, check_text},
+    Key{"root",      Shape::word,         check_path},
 };
 // clang-format on
 
@@ -153,11 +172,13 @@ Installation Installation::find() {
     const std::string program(path, n > 0 ? static_cast<std::size_t>(n) : 0);
     const std::string directory = program.substr(0, program.rfind('/'));
     if (access((directory + "/ennead-vm").c_str(), X_OK) == 0) {
-        return {directory + "/ennead-vm", directory + "/guest/bzImage", directory + "/guest/root"};
+        const std::string guest = directory + "/guest";
+        return {directory + "/ennead-vm", guest + "/bzImage", guest + "/root", guest + "/bios.bin"};
     }
     const std::string prefix = directory.substr(0, directory.rfind('/'));
-    return {prefix + "/libexec/ennead/ennead-vm", prefix + "/share/ennead/bzImage",
-            prefix + "/share/ennead/root"};
+    const std::string share = prefix + "/share/ennead";
+    return {prefix + "/libexec/ennead/ennead-vm", share + "/bzImage", share + "/root",
+            share + "/bios.bin"};
 }
 
 Settings::Settings(const Installation& installation)
@@ -166,6 +187,9 @@ Settings::Settings(const Installation& installation)
           {"cpus", "1"},
           {"engine", "jit"},
           {"boot", "direct"},
+          {"bios", installation.bios},
+          {"biosdebug", "off"},
+          {"bootmenu", "choice"},
           {"kernel", installation.kernel},
           {"initrd", ""},
           {"cmdline", ""},

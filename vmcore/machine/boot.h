@@ -47,6 +47,10 @@ Result<> boot_multiboot(GuestRam& ram, CpuState& cpu, const BootImages& images);
 // points to a zero page.
 Result<> boot_elf(GuestRam& ram, CpuState& cpu, const BootImages& images);
 
+// The one initrd that Linux is given for several: each begins at a multiple of four, as parts of a
+// cpio archive do.
+[[nodiscard]] std::vector<u8> join_initrds(const std::vector<BootModule>& initrds);
+
 // What a file that is no bootable kernel looks like ("an ELF file for x86-64", "a gzip stream"):
 // for messages. The first 64 KiB are enough.
 [[nodiscard]] std::string describe_image(std::span<const u8> image);

@@ -66,6 +66,15 @@ Result<> boot_linux(GuestRam& ram, CpuState& cpu, const BootImages& images) {
     return success();
 }
 
+std::vector<u8> join_initrds(const std::vector<BootModule>& initrds) {
+    std::vector<u8> all;
+    for (const BootModule& m : initrds) {
+        all.resize((all.size() + 3) / 4 * 4);
+        all.insert(all.end(), m.bytes.begin(), m.bytes.end());
+    }
+    return all;
+}
+
 Result<> boot_elf(GuestRam& ram, CpuState& cpu, const BootImages& images) {
     constexpr u64 kInitrdLimit = 0x38000000;  // what Linux maps of itself, 896 MiB
     if (auto fits = check_command_line(images, ~u64{0}, kPlaces); !fits) {

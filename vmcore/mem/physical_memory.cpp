@@ -19,7 +19,10 @@ void PhysicalMemory::write(PhysAddr address, unsigned size, u64 value) {
     if (u8* page = writable_page(address)) {
         std::memcpy(page + (raw(address) & kPageMask), &value, size);
         ram_.written(address, size);
-    } else if (readable_page(address) == nullptr) {
+    } else if (is_memory(raw(address)) && is_shadow(raw(address)) && shadow(raw(address)).write) {
+        std::memcpy(ram_.base() + raw(address), &value, size);  // RAM under a ROM that is read
+        ram_.written(address, size);
+    } else {
         mmio_.write(raw(address), size, value);
     }
 }
