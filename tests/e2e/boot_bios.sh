@@ -111,6 +111,14 @@ for way in bios direct; do
     echo destroy >"$mnt/$m/ctl"
 done
 
+# What does not fit is found by the option ROM, which asks the BIOS how much memory there is.
+m=$(new_vm boot=bios mem=24M "initrd=$work/large")
+truncate -s 40M "$work/large"
+echo start >"$mnt/$m/ctl"
+await "$mnt/$m/log" 'Ennead: not enough memory for the kernel or its initrd'
+await "$mnt/$m/log" 'No bootable device'
+echo destroy >"$mnt/$m/ctl"
+
 # The boot menu, through com1.
 m=$(new_vm boot=bios bootmenu=on)
 echo start >"$mnt/$m/ctl"

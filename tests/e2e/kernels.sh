@@ -102,7 +102,6 @@ echo "kernel $work/one" >"$mnt/$n/conf"
 refused ENOEXEC "$mnt/$n/ctl" start 'no known kind'
 printf '%s\n' "kernel $work/elf" 'boot bios' >"$mnt/$n/conf"
 refused ENOEXEC "$mnt/$n/ctl" start 'boot direct'
-printf '%s\n' 'boot direct' "initrd $build/guest/bzImage" 'mem 24M' >"$mnt/$n/conf"
 truncate -s 40M "$work/one"
-echo "initrd $work/one" >"$mnt/$n/conf"
+printf '%s\n' 'boot direct' 'mem 24M' "initrd $work/one" >"$mnt/$n/conf"
 refused ENOMEM "$mnt/$n/ctl" start
