@@ -70,7 +70,11 @@ Pc::Pc(PcWiring wiring)
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
       com2(timers, {.irq = irqs.line(3), .transmit = [this](u8 b) { wiring_.com_transmit(1, b); },
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
-      keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset, .a20 = {}}),
+      keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset,
+                .a20 = [this](bool on) {
+                     memory.set_a20(on);
+                     cpu.mmu.flush_all();
+                 }}),
       debug(wiring_.debug_line),
       panic(wiring_.panicked, wiring_.log),
       fw_cfg(wiring_.ram, wiring_.log),

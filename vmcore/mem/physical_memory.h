@@ -27,13 +27,13 @@ class PhysicalMemory {
     // else null, and the access goes through read(). `address` may have any low bits; the page's
     // start is returned.
     [[nodiscard]] u8* readable_page(PhysAddr address) {
-        const u64 page = raw(address) & ~u64{kPageMask};
+        const u64 page = passed(address) & ~u64{kPageMask};
         return is_memory(page) && (!is_shadow(page) || shadow(page).read) ? ram_.base() + page
                                                                           : nullptr;
     }
     // Same, for writing: null where a write must not change memory, or cannot be read back.
     [[nodiscard]] u8* writable_page(PhysAddr address) {
-        const u64 page = raw(address) & ~u64{kPageMask};
+        const u64 page = passed(address) & ~u64{kPageMask};
         return is_memory(page) && (!is_shadow(page) || (shadow(page).read && shadow(page).write))
                    ? ram_.base() + page
                    : nullptr;
@@ -42,7 +42,7 @@ class PhysicalMemory {
     // Whether an engine has made something from the page's bytes: writes to it must be told to
     // ram().written().
     [[nodiscard]] bool holds_code(PhysAddr address) const {
-        return is_memory(raw(address)) && ram_.code().page_marked(address);
+        return is_memory(passed(address)) && ram_.code().page_marked(PhysAddr{passed(address)});
     }
 
     // Any address, `size` 1, 2, 4 or 8, not crossing a page.
@@ -58,10 +58,16 @@ class PhysicalMemory {
     static constexpr u64 kShadowStart = 0xc0000, kShadowEnd = 0x100000, kShadowPiece = 0x4000;
     void set_shadow(PhysAddr piece, Shadow to) { shadow(raw(piece)) = to; }
 
+    // Whether the CPU's address line 20 passes; else it is always 0. Changes need a TLB flush by
+    // the caller.
+    void set_a20(bool on) { address_mask_ = on ? ~u64{0} : ~(u64{1} << 20); }
+
     GuestRam& ram() { return ram_; }
     Bus& mmio() { return mmio_; }
 
   private:
+    // An address as it comes out of the A20 gate.
+    [[nodiscard]] u64 passed(PhysAddr address) const { return raw(address) & address_mask_; }
     [[nodiscard]] bool is_memory(u64 page) const {
         return page < ram_.size() && (page < 0xa0000 || page >= kShadowStart);
     }
@@ -70,6 +76,7 @@ class PhysicalMemory {
 
     GuestRam& ram_;
     Bus& mmio_;
+    u64 address_mask_ = ~u64{0};
     std::array<Shadow, (kShadowEnd - kShadowStart) / kShadowPiece> shadow_{};
 };
 

@@ -206,6 +206,32 @@ TEST_F(PcTest, bios_data_area_tells_of_serial_ports_and_memory) {
     EXPECT_EQ(word(0x413), 639);
 }
 
+// As programs from before the PC/AT count on, and as those after it test for.
+TEST_F(PcTest, a20_gate_folds_odd_megabytes_onto_even_ones) {
+    ram->base()[0] = 0x11;
+    ram->base()[0x100000] = 0x22;
+    pc->state.segment(Seg::ds).base = 0xffff0;
+    pc->cpu.mode_changed();
+    const auto high = [this] {
+        u8 value = 0;
+        EXPECT_TRUE(pc->cpu.load(Seg::ds, 0x10, value));
+        return value;
+    };
+    EXPECT_EQ(high(), 0x22);
+    out(0x92, in(0x92) & ~2u);
+    EXPECT_EQ(high(), 0x11);
+    EXPECT_TRUE(pc->cpu.store<u8>(Seg::ds, 0x10, 0x33));
+    EXPECT_EQ(ram->base()[0], 0x33);
+    EXPECT_EQ(ram->base()[0x100000], 0x22);
+    EXPECT_EQ(pc->memory.read(PhysAddr{0x300000}, 4), pc->memory.read(PhysAddr{0x200000}, 4));
+    out(0x64, 0xd1);  // the keyboard controller's output port
+    out(0x60, 0xdf);
+    EXPECT_EQ(high(), 0x22);
+    out(0x64, 0xdd);
+    EXPECT_EQ(high(), 0x33);
+    EXPECT_EQ(resets, 0);
+}
+
 TEST_F(PcTest, acpi_tables_lie_in_rom) {
     EXPECT_EQ(std::memcmp(ram->base() + 0xe0000, "RSD PTR ", 8), 0);
     pc->memory.write(PhysAddr{0xe0000}, 1, 'X');
