@@ -17,7 +17,7 @@ FUSE_FLAGS := -isystem /usr/include/fuse3
 LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
-PACKAGES := g++ fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
+PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 TEST_PACKAGES := libgtest-dev python3 procps
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
@@ -33,7 +33,7 @@ SERVER_SOURCES := $(call sources,srv/ennead) $(call sources,srv/common)
 VM_SOURCES     := $(call sources,srv/ennead-vm) $(call sources,srv/common)
 
 PROGRAMS := $(BUILD)/ennead $(BUILD)/ennead-vm
-GUEST    := $(BUILD)/guest/bzImage $(BUILD)/guest/root/init
+GUEST    := $(BUILD)/guest/bzImage $(BUILD)/guest/root/init $(BUILD)/guest/bios.bin
 UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 
 # Builds run on all cores unless the caller says how many.
@@ -103,6 +103,13 @@ $(BUILD)/gen/dsdt.hex: vmcore/machine/dsdt.asl
 	@iasl -p $(BUILD)/gen/dsdt -tc $< > $(BUILD)/gen/dsdt.log 2>&1 || { cat $(BUILD)/gen/dsdt.log; exit 1; }
 $(BUILD)/obj/vmcore/machine/acpi_tables.o $(BUILD)/obj/tests/vmcore/machine/acpi_tables_test.o: $(BUILD)/gen/dsdt.hex
 
+# The option ROM that boots a kernel under a BIOS, likewise.
+$(BUILD)/gen/optionrom.hex: guest/optionrom/linux.S guest/optionrom/build.sh
+	@mkdir -p $(@D)
+	@echo "  AS    $<"
+	@guest/optionrom/build.sh $< $(@D)
+$(BUILD)/obj/vmcore/machine/firmware.o $(BUILD)/obj/tests/vmcore/machine/firmware_test.o: $(BUILD)/gen/optionrom.hex
+
 # --- unit tests ---------------------------------------------------------------------------------------------
 $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call library,vmcore)
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
@@ -147,6 +154,11 @@ $(BUILD)/guest/root/init: guest/build-root.sh $(wildcard guest/root/* guest/root
 	@mkdir -p $(@D)
 	@guest/build-root.sh $(BUILD)/guest
 	@touch $@
+
+# SeaBIOS, the larger of the two for PCs: the smaller lacks drivers.
+$(BUILD)/guest/bios.bin:
+	@mkdir -p $(@D)
+	@rom=$$(dpkg -L seabios | grep '/bios-256k\.bin$$') && install -m 644 "$$rom" $@
 
 # Debian's own programs for i386: a root to boot from, for tests and benchmarks.
 debian-root:
@@ -227,6 +239,7 @@ install:
 	install -m 755 $(BUILD)/ennead $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(BUILD)/ennead-vm $(DESTDIR)$(PREFIX)/libexec/ennead/
 	install -m 644 $(BUILD)/guest/bzImage $(DESTDIR)$(PREFIX)/share/ennead/
+	install -m 644 $(BUILD)/guest/bios.bin $(DESTDIR)$(PREFIX)/share/ennead/
 	rm -rf $(DESTDIR)$(PREFIX)/share/ennead/root
 	cp -a $(BUILD)/guest/root $(DESTDIR)$(PREFIX)/share/ennead/root
 	install -m 644 docs/ennead.1 $(DESTDIR)$(PREFIX)/share/man/man1/

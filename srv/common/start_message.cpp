@@ -21,8 +21,13 @@ std::string StartMessage::encode() const {
     line("engine", engine);
     line("cmdline", command_line);
     line("kernel", std::to_string(kernel_fd));
-    if (initrd_fd >= 0) {
-        line("initrd", std::to_string(initrd_fd));
+    if (bios_fd >= 0) {
+        line("bios", std::to_string(bios_fd));
+    }
+    line("bootmenu", boot_menu);
+    line("biosdebug", bios_debug ? "on" : "off");
+    for (const Initrd& initrd : initrds) {
+        text += "initrd " + std::to_string(initrd.fd) + ' ' + synthfs::quote(initrd.name) + '\n';
     }
     for (int fd : root_lower_fds) {
         line("lower", std::to_string(fd));
@@ -38,10 +43,11 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
     }
     StartMessage message;
     for (const synthfs::Command& command : commands.value()) {
-        if (command.arg_count() != 1) {
-            return make_fault(EINVAL, "start message: %s takes one value", command.verb().c_str());
-        }
         const std::string& key = command.verb();
+        const std::size_t wanted = key == "initrd" ? 2 : 1;
+        if (command.arg_count() != wanted) {
+            return make_fault(EINVAL, "start message: %s takes %zu values", key.c_str(), wanted);
+        }
         if (key == "cmdline") {
             message.command_line = command.arg(0).text;
             continue;
@@ -50,6 +56,19 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.engine = command.arg(0).text;
             if (message.engine != "jit" && message.engine != "interp") {
                 return make_fault(EINVAL, "start message: no engine %s", message.engine.c_str());
+            }
+            continue;
+        }
+        if (key == "bootmenu" || key == "biosdebug") {
+            const std::string& word = command.arg(0).text;
+            if (word != "on" && word != "off" && (key == "biosdebug" || word != "choice")) {
+                return make_fault(EINVAL, "start message: %s cannot be %s", key.c_str(),
+                                  word.c_str());
+            }
+            if (key == "bootmenu") {
+                message.boot_menu = word;
+            } else {
+                message.bios_debug = word == "on";
             }
             continue;
         }
@@ -65,8 +84,10 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.memory_bytes = number.value();
         } else if (key == "kernel") {
             message.kernel_fd = fd;
+        } else if (key == "bios") {
+            message.bios_fd = fd;
         } else if (key == "initrd") {
-            message.initrd_fd = fd;
+            message.initrds.push_back({fd, command.arg(1).text});
         } else if (key == "lower") {
             message.root_lower_fds.push_back(fd);
         } else if (key == "upper") {

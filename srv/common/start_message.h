@@ -25,8 +25,16 @@ struct StartMessage {
     std::uint64_t memory_bytes = 0;
     std::string engine = "jit";  // or interp
     std::string command_line;
-    int kernel_fd = -1;               // readable file
-    int initrd_fd = -1;               // -1: none
+    int kernel_fd = -1;                // readable file
+    int bios_fd = -1;                  // readable file; -1: the kernel is entered directly
+    std::string boot_menu = "choice";  // of the BIOS: off, choice, on
+    bool bios_debug = false;           // the debug port speaks on the console
+    struct Initrd {
+        int fd = -1;       // readable file
+        std::string name;  // what the guest may see of its path: the last part
+        bool operator==(const Initrd&) const = default;
+    };
+    std::vector<Initrd> initrds;
     std::vector<int> root_lower_fds;  // O_PATH directories, top layer first
     int root_upper_fd = -1;           // O_PATH directory, private and writable
 

@@ -38,8 +38,6 @@ const char* reason_name(vmcore::OffReason reason) {
             return "stop";
         case vmcore::OffReason::reset_loop:
             return "resetloop";
-        case vmcore::OffReason::triple_fault:
-            return "triplefault";
         case vmcore::OffReason::panic:
             return "panic";
     }

@@ -81,12 +81,23 @@ Checked<> VmProcess::build(const StartMessage& message) {
         return kernel.error();
     }
     config.kernel = std::move(kernel.value());
-    if (message.initrd_fd >= 0) {
-        auto initrd = read_image(message.initrd_fd);
+    if (message.bios_fd >= 0) {
+        auto bios = read_image(message.bios_fd);
+        if (!bios) {
+            return bios.error();
+        }
+        config.bios = std::move(bios.value());
+        config.boot_menu = message.boot_menu == "on"    ? vmcore::BootMenu::on
+                           : message.boot_menu == "off" ? vmcore::BootMenu::off
+                                                        : vmcore::BootMenu::choice;
+    }
+    config.bios_debug = message.bios_debug;
+    for (const StartMessage::Initrd& each : message.initrds) {
+        auto initrd = read_image(each.fd);
         if (!initrd) {
             return initrd.error();
         }
-        config.initrd = std::move(initrd.value());
+        config.initrds.push_back({std::move(initrd.value()), each.name});
     }
     auto root = synthfs::make_overlay(message.root_lower_fds, message.root_upper_fd);
     if (!root) {
@@ -101,18 +112,27 @@ Checked<> VmProcess::build(const StartMessage& message) {
 
     const std::vector<vmcore::u8> kernel_start(
         config.kernel.begin(),
-        config.kernel.begin() + std::min<std::ptrdiff_t>(4096, std::ssize(config.kernel)));
+        config.kernel.begin() + std::min<std::ptrdiff_t>(65536, std::ssize(config.kernel)));
     auto hooks = this->hooks();
     hooks.log = [name](vmcore::LogLevel level, std::string_view line) {
         if (level <= vmcore::LogLevel::info) {
             log_line(name + " " + std::string(line));
         }
     };
+    const bool boots_directly =
+        vmcore::kernel_format(config.kernel) != vmcore::KernelFormat::unknown;
     auto machine = vmcore::Machine::create(std::move(config), std::move(hooks));
     if (!machine) {
         const int number = synthfs::to_errno(machine.error());
         if (machine.error() == vmcore::Error::unknown_kernel) {
-            return make_fault(number, "the kernel is %s, not a bzImage",
+            if (boots_directly) {
+                return make_fault(number,
+                                  "boot bios takes a Linux image; this kernel boots with boot "
+                                  "direct");
+            }
+            return make_fault(number,
+                              "the kernel is %s; what boots is a bzImage, a multiboot kernel or an "
+                              "ELF kernel for i386",
                               vmcore::describe_image(kernel_start).c_str());
         }
         return make_fault(number, "%s", machine.error().message().c_str());

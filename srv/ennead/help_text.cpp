@@ -35,8 +35,9 @@ In N/
     ns       the guest's name space         stats    counters
 
 Settings
-    mem 128M   cpus 1   engine jit   boot direct
-    kernel PATH   initrd PATH   root PATH   cmdline TEXT (whole)   append TEXT (added)
+    mem 128M   cpus 1   engine jit|interp   boot direct|bios
+    bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
+    kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
     cons com1 com2 events wait

@@ -87,8 +87,11 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
         return kFirstGrantFd + static_cast<int>(granted.size()) - 1;
     };
     message.kernel_fd = grant(std::move(grants.kernel));
-    if (grants.initrd) {
-        message.initrd_fd = grant(std::move(grants.initrd));
+    if (grants.bios) {
+        message.bios_fd = grant(std::move(grants.bios));
+    }
+    for (Grants::Initrd& initrd : grants.initrds) {
+        message.initrds.push_back({grant(std::move(initrd.file)), std::move(initrd.name)});
     }
     message.root_lower_fds = {grant(std::move(grants.root_lower))};
     message.root_upper_fd = grant(std::move(grants.root_upper));

@@ -35,7 +35,12 @@ class Fd {
 // What a VM process is given, all of it close-on-exec here.
 struct Grants {
     Fd kernel;
-    Fd initrd;  // may be empty
+    Fd bios;  // may be empty
+    struct Initrd {
+        Fd file;
+        std::string name;  // for the guest
+    };
+    std::vector<Initrd> initrds;
     Fd root_lower;
     Fd root_upper;
 };

@@ -59,6 +59,19 @@ Checked<Fd> open_image(const std::string& path, const char* what) {
     return fd;
 }
 
+// A ROM that a PC could have at the end of its address space, seen below 1 MiB too.
+Checked<Fd> open_bios(const std::string& path) {
+    constexpr off_t kLeast = 64 * 1024, kLargest = 1024 * 1024, kUnit = 4096;
+    auto fd = open_image(path, "bios");
+    struct stat st {};
+    if (fd && (fstat(fd.value().get(), &st) != 0 || st.st_size < kLeast || st.st_size > kLargest ||
+               st.st_size % kUnit != 0)) {
+        return make_fault(EINVAL, "bios %s has %lld bytes; it takes 64K to 1M, a multiple of 4K",
+                          path.c_str(), static_cast<long long>(st.st_size));
+    }
+    return fd;
+}
+
 std::string signal_name(int number) {
     const char* abbreviation = sigabbrev_np(number);
     return abbreviation != nullptr ? std::string("SIG") + abbreviation : std::to_string(number);
@@ -82,9 +95,6 @@ const char* reason_text(const std::string& reason) {
     }
     if (reason == "panic") {
         return "the guest's kernel panicked; its last words are in log";
-    }
-    if (reason == "triplefault") {
-        return "the CPU shut down: a fault in the handler of a double fault";
     }
     return "";
 }
@@ -246,12 +256,19 @@ Checked<Grants> Vm::open_grants() const {
         return kernel.error();
     }
     grants.kernel = std::move(kernel.value());
-    if (!settings_.initrd().empty()) {
-        auto initrd = open_image(settings_.initrd(), "initrd");
+    if (settings_.boots_through_bios()) {
+        auto bios = open_bios(settings_.bios());
+        if (!bios) {
+            return bios.error();
+        }
+        grants.bios = std::move(bios.value());
+    }
+    for (const std::string& path : settings_.initrds()) {
+        auto initrd = open_image(path, "initrd");
         if (!initrd) {
             return initrd.error();
         }
-        grants.initrd = std::move(initrd.value());
+        grants.initrds.push_back({std::move(initrd.value()), path.substr(path.rfind('/') + 1)});
     }
     auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
     if (!root) {
@@ -281,6 +298,8 @@ void Vm::start(CheckedReply<> reply) {
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
     message.engine = settings_.engine();
+    message.boot_menu = settings_.boot_menu();
+    message.bios_debug = settings_.bios_debug();
     message.command_line = settings_.command_line(number_);
     auto machine =
         RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),

@@ -63,22 +63,60 @@ Checked<std::string> check_engine(const Command& line) {
 
 Checked<std::string> check_boot(const Command& line) {
     const std::string& how = line.arg(0).text;
-    if (how != "direct") {
-        return at(make_fault(how == "bios" ? EOPNOTSUPP : EINVAL, "boot is direct"), line, 1);
+    if (how != "direct" && how != "bios") {
+        return at(make_fault(EINVAL, "boot is direct or bios"), line, 1);
     }
     return how;
 }
 
-Checked<std::string> check_path(const Command& line) {
-    const std::string& path = line.arg(0).text;
-    if (path.front() != '/') {
+Checked<std::string> check_switch(const Command& line) {
+    const std::string& word = line.arg(0).text;
+    if (word != "on" && word != "off") {
+        return at(make_fault(EINVAL, "%s is on or off", line.verb().c_str()), line, 1);
+    }
+    return word;
+}
+
+Checked<std::string> check_boot_menu(const Command& line) {
+    const std::string& word = line.arg(0).text;
+    if (word != "on" && word != "off" && word != "choice") {
+        return at(make_fault(EINVAL, "bootmenu is off, choice or on"), line, 1);
+    }
+    return word;
+}
+
+Checked<std::string> check_path_at(const Command& line, std::size_t index) {
+    const std::string& path = line.arg(index).text;
+    if (path.empty() || path.front() != '/') {
         return at(make_fault(EINVAL, "relative path: the server's directory is not yours"), line,
-                  1);
+                  index + 1);
     }
     if (path.size() >= PATH_MAX) {
-        return at(make_fault(ENAMETOOLONG, "path is too long"), line, 1);
+        return at(make_fault(ENAMETOOLONG, "path is too long"), line, index + 1);
     }
     return path;
+}
+
+Checked<std::string> check_path(const Command& line) {
+    return check_path_at(line, 0);
+}
+
+// A list is kept as the words that it would be written with.
+Checked<std::string> check_paths(const Command& line) {
+    // Each takes a descriptor of the machine's process.
+    constexpr std::size_t kMaxPaths = 16;
+    if (line.arg_count() > kMaxPaths) {
+        return at(make_fault(EINVAL, "more than %zu files", kMaxPaths), line, kMaxPaths + 1);
+    }
+    std::string list;
+    for (std::size_t i = 0; i < line.arg_count(); i++) {
+        const auto path = check_path_at(line, i);
+        if (!path) {
+            return path.error();
+        }
+        list += (i == 0 ? "" : " ") + synthfs::quote(path.value());
+    }
+    return list;
 }
 
 Checked<std::string> check_text(const Command& line) {
@@ -91,20 +129,31 @@ Checked<std::string> check_text(const Command& line) {
     return text;
 }
 
+enum class Shape { word, words, rest_of_line };
+
 struct Key {
     const char* name;
-    bool one_word;  // else the rest of the line is the value
+    Shape shape;
     Check check;
 };
 
 // In the order of vm(4).
+// clang-format off
 constexpr std::array kKeys{
-    Key{"mem", true, check_memory},    Key{"cpus", true, check_cpus},
-    Key{"engine", true, check_engine}, Key{"boot", true, check_boot},
-    Key{"kernel", true, check_path},   Key{"initrd", true, check_path},
-    Key{"cmdline", false, check_text}, Key{"append", false, check_text},
-    Key{"root", true, check_path},
+    Key{"mem",       Shape::word,         check_memory},
+    Key{"cpus",      Shape::word,         check_cpus},
+    Key{"engine",    Shape::word,         check_engine},
+    Key{"boot",      Shape::word,         check_boot},
+    Key{"bios",      Shape::word,         check_path},
+    Key{"biosdebug", Shape::word,         check_switch},
+    Key{"bootmenu",  Shape::word,         check_boot_menu},
+    Key{"kernel",    Shape::word,         check_path},
+    Key{"initrd",    Shape::words,        check_paths},
+    Key{"cmdline",   Shape::rest_of_line, check_text},
+    Key{"append",    Shape::rest_of_line, check_text},
+    Key{"root",      Shape::word,         check_path},
 };
+// clang-format on
 
 const Key* find_key(std::string_view name) {
     for (const Key& key : kKeys) {
@@ -123,11 +172,13 @@ Installation Installation::find() {
     const std::string program(path, n > 0 ? static_cast<std::size_t>(n) : 0);
     const std::string directory = program.substr(0, program.rfind('/'));
     if (access((directory + "/ennead-vm").c_str(), X_OK) == 0) {
-        return {directory + "/ennead-vm", directory + "/guest/bzImage", directory + "/guest/root"};
+        const std::string guest = directory + "/guest";
+        return {directory + "/ennead-vm", guest + "/bzImage", guest + "/root", guest + "/bios.bin"};
     }
     const std::string prefix = directory.substr(0, directory.rfind('/'));
-    return {prefix + "/libexec/ennead/ennead-vm", prefix + "/share/ennead/bzImage",
-            prefix + "/share/ennead/root"};
+    const std::string share = prefix + "/share/ennead";
+    return {prefix + "/libexec/ennead/ennead-vm", share + "/bzImage", share + "/root",
+            share + "/bios.bin"};
 }
 
 Settings::Settings(const Installation& installation)
@@ -136,6 +187,9 @@ Settings::Settings(const Installation& installation)
           {"cpus", "1"},
           {"engine", "jit"},
           {"boot", "direct"},
+          {"bios", installation.bios},
+          {"biosdebug", "off"},
+          {"bootmenu", "choice"},
           {"kernel", installation.kernel},
           {"initrd", ""},
           {"cmdline", ""},
@@ -158,7 +212,7 @@ Checked<> Settings::apply(const std::vector<Command>& lines) {
             next[key->name] = defaults_.at(key->name);
             continue;
         }
-        if (key->one_word && line.arg_count() > 1) {
+        if (key->shape == Shape::word && line.arg_count() > 1) {
             return at(make_fault(EINVAL, "%s takes one value", key->name), line, 2);
         }
         auto value = key->check(line);
@@ -188,9 +242,21 @@ Checked<> Settings::apply(std::string_view text) {
 std::string Settings::text() const {
     std::string text;
     for (const Key& key : kKeys) {
-        text += std::string(key.name) + ' ' + synthfs::quote(value(key.name)) + '\n';
+        const std::string& kept = value(key.name);
+        const bool as_words = key.shape == Shape::words && !kept.empty();
+        text += std::string(key.name) + ' ' + (as_words ? kept : synthfs::quote(kept)) + '\n';
     }
     return text;
+}
+
+std::vector<std::string> Settings::words(const std::string& key) const {
+    std::vector<std::string> list;
+    // The key stands for the verb of a line.
+    const auto line = synthfs::parse_commands(key + ' ' + value(key));
+    for (std::size_t i = 0; line && i < line.value().front().arg_count(); i++) {
+        list.push_back(line.value().front().arg(i).text);
+    }
+    return list;
 }
 
 std::uint64_t Settings::memory_bytes() const {

@@ -19,6 +19,7 @@ struct Installation {
     std::string vm_program;  // ennead-vm
     std::string kernel;      // bzImage
     std::string root;        // base directory of the default root
+    std::string bios{};      // SeaBIOS
 
     // Looks beside the running program (a build tree), then where `make install` puts things.
     [[nodiscard]] static Installation find();
@@ -39,14 +40,21 @@ class Settings {
 
     [[nodiscard]] std::uint64_t memory_bytes() const;
     [[nodiscard]] const std::string& engine() const { return value("engine"); }
+    [[nodiscard]] bool boots_through_bios() const { return value("boot") == "bios"; }
+    [[nodiscard]] const std::string& bios() const { return value("bios"); }
+    [[nodiscard]] bool bios_debug() const { return value("biosdebug") == "on"; }
+    [[nodiscard]] const std::string& boot_menu() const { return value("bootmenu"); }
     [[nodiscard]] const std::string& kernel() const { return value("kernel"); }
-    [[nodiscard]] const std::string& initrd() const { return value("initrd"); }
+    [[nodiscard]] std::vector<std::string> initrds() const { return words("initrd"); }
     [[nodiscard]] const std::string& root() const { return value("root"); }
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
     [[nodiscard]] std::string command_line(unsigned number) const;
 
   private:
     [[nodiscard]] const std::string& value(const std::string& key) const { return values_.at(key); }
+
+    // The words of a value that is a list.
+    [[nodiscard]] std::vector<std::string> words(const std::string& key) const;
 
     std::map<std::string, std::string> values_;
     std::map<std::string, std::string> defaults_;

@@ -14,7 +14,10 @@ StartMessage full() {
     message.memory_bytes = 3ull << 30;
     message.command_line = "console=hvc0  'quoted' it's init=/init";
     message.kernel_fd = 5;
-    message.initrd_fd = 6;
+    message.bios_fd = 12;
+    message.boot_menu = "off";
+    message.bios_debug = true;
+    message.initrds = {{6, "initrd.gz"}, {11, "it's a module"}};
     message.root_lower_fds = {7, 8, 9};
     message.root_upper_fd = 10;
     return message;
@@ -26,7 +29,10 @@ void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.engine, b.engine);
     EXPECT_EQ(a.command_line, b.command_line);
     EXPECT_EQ(a.kernel_fd, b.kernel_fd);
-    EXPECT_EQ(a.initrd_fd, b.initrd_fd);
+    EXPECT_EQ(a.bios_fd, b.bios_fd);
+    EXPECT_EQ(a.boot_menu, b.boot_menu);
+    EXPECT_EQ(a.bios_debug, b.bios_debug);
+    EXPECT_EQ(a.initrds, b.initrds);
     EXPECT_EQ(a.root_lower_fds, b.root_lower_fds);
     EXPECT_EQ(a.root_upper_fd, b.root_upper_fd);
 }
@@ -44,7 +50,7 @@ TEST(StartMessage, comes_out_as_it_went_in) {
 
 TEST(StartMessage, without_an_initrd_and_with_an_empty_command_line) {
     StartMessage message = full();
-    message.initrd_fd = -1;
+    message.initrds.clear();
     message.command_line.clear();
     message.root_lower_fds = {3};
     const auto decoded = StartMessage::decode(message.encode());
@@ -56,7 +62,9 @@ TEST(StartMessage, is_lines_of_key_and_value) {
     StartMessage message = full();
     message.command_line = "a b";
     EXPECT_EQ(message.encode(),
-              "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\nkernel 5\ninitrd 6\n"
+              "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\nkernel 5\n"
+              "bios 12\nbootmenu off\nbiosdebug on\n"
+              "initrd 6 initrd.gz\ninitrd 11 'it''s a module'\n"
               "lower 7\nlower 8\nlower 9\nupper 10\n");
 }
 
@@ -70,8 +78,8 @@ TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
 
 TEST(StartMessage, what_it_does_not_know_is_refused) {
     const std::string good = full().encode();
-    for (const char* line : {"disk 5\n", "kernel\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
-                             "kernel 2147483648\n", "upper 4294967301\n", "vm 4294967296\n",
+    for (const char* line : {"disk 5\n", "kernel\n", "initrd 5\n", "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
+                             "kernel 2147483648\n", "upper 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n", "vm 4294967296\n",
                              "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;
     }

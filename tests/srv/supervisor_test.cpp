@@ -31,7 +31,7 @@ class Supervisor : public LoopTest {
         Grants g;
         g.kernel = open_path("kernel", O_RDONLY);
         if (with_initrd) {
-            g.initrd = open_path("initrd", O_RDONLY);
+            g.initrds.push_back({open_path("initrd", O_RDONLY), "initrd"});
         }
         g.root_lower = open_path("lower", O_PATH);
         g.root_upper = open_path("upper", O_PATH);
@@ -85,7 +85,9 @@ TEST_F(Supervisor, message_is_at_its_number_and_names_the_others) {
     EXPECT_EQ(message.value().memory_bytes, 1u << 20);
     EXPECT_EQ(message.value().command_line, "one two");
     EXPECT_EQ(message.value().kernel_fd, 5);
-    EXPECT_EQ(message.value().initrd_fd, 6);
+    ASSERT_EQ(message.value().initrds.size(), 1u);
+    EXPECT_EQ(message.value().initrds[0].fd, 6);
+    EXPECT_EQ(message.value().initrds[0].name, "initrd");
     EXPECT_EQ(message.value().root_lower_fds, std::vector{7});
     EXPECT_EQ(message.value().root_upper_fd, 8);
 }

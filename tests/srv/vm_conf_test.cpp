@@ -33,18 +33,19 @@ class SettingsTest : public testing::Test {
         return text.substr(begin, text.find('\n', begin) - begin);
     }
 
-    Installation installation{"/lib/vm", "/lib/bzImage", "/lib/root"};
+    Installation installation{"/lib/vm", "/lib/bzImage", "/lib/root", "/lib/bios"};
     Settings settings{installation};
     Fault fault;
 };
 
 TEST_F(SettingsTest, defaults_are_every_key_in_order) {
     EXPECT_EQ(settings.text(),
-              "mem 128M\ncpus 1\nengine jit\nboot direct\nkernel /lib/bzImage\ninitrd ''\n"
+              "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
+              "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
               "cmdline ''\nappend ''\nroot /lib/root\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
-    EXPECT_EQ(settings.initrd(), "");
+    EXPECT_TRUE(settings.initrds().empty());
     EXPECT_EQ(settings.root(), "/lib/root");
 }
 
@@ -78,17 +79,20 @@ TEST_F(SettingsTest, one_cpu_only) {
     EXPECT_EQ(fault.column, 5u);
 }
 
-TEST_F(SettingsTest, engine_and_boot_tell_what_is_not_there_from_what_is_nonsense) {
+TEST_F(SettingsTest, engine_and_boot_have_two_ways_each) {
     EXPECT_EQ(apply("engine interp\nboot direct"), 0);
     EXPECT_EQ(apply("engine jit"), 0);
     EXPECT_EQ(apply("engine steam"), EINVAL);
-    EXPECT_EQ(apply("boot bios"), EOPNOTSUPP);
+    EXPECT_EQ(apply("boot bios"), 0);
+    EXPECT_TRUE(settings.boots_through_bios());
+    EXPECT_EQ(apply("boot direct"), 0);
+    EXPECT_FALSE(settings.boots_through_bios());
     EXPECT_EQ(apply("boot net"), EINVAL);
     EXPECT_EQ(fault.column, 5u);
 }
 
 TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {
-    for (const char* key : {"kernel", "initrd", "root"}) {
+    for (const char* key : {"kernel", "initrd", "root", "bios"}) {
         EXPECT_EQ(apply(std::string(key) + " '/srv/my files/x'"), 0);
         EXPECT_EQ(line(key), "'/srv/my files/x'");
         EXPECT_EQ(apply(std::string(key) + " ./x"), EINVAL);
@@ -97,6 +101,40 @@ TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {
         EXPECT_EQ(apply(std::string(key) + " /" + std::string(5000, 'x')), ENAMETOOLONG);
     }
     EXPECT_EQ(settings.kernel(), "/srv/my files/x");
+}
+
+TEST_F(SettingsTest, switches_of_the_bios) {
+    EXPECT_FALSE(settings.bios_debug());
+    EXPECT_EQ(apply("biosdebug on\nbootmenu on"), 0);
+    EXPECT_TRUE(settings.bios_debug());
+    EXPECT_EQ(settings.boot_menu(), "on");
+    EXPECT_EQ(apply("bootmenu off"), 0);
+    EXPECT_EQ(apply("biosdebug yes"), EINVAL);
+    EXPECT_EQ(fault.column, 10u);
+    EXPECT_EQ(apply("bootmenu 5"), EINVAL);
+    EXPECT_EQ(apply("biosdebug\nbootmenu"), 0);
+    EXPECT_EQ(line("biosdebug"), "off");
+    EXPECT_EQ(line("bootmenu"), "choice");
+}
+
+TEST_F(SettingsTest, initrd_is_a_list_of_paths) {
+    EXPECT_EQ(apply("initrd /a '/b c' '/it''s'"), 0);
+    EXPECT_EQ(line("initrd"), "/a '/b c' '/it''s'");
+    EXPECT_EQ(settings.initrds(), (std::vector<std::string>{"/a", "/b c", "/it's"}));
+    Settings other(installation);
+    ASSERT_TRUE(other.apply(settings.text()));
+    EXPECT_EQ(other.initrds(), settings.initrds());
+    EXPECT_EQ(apply("initrd /a b"), EINVAL);
+    EXPECT_EQ(fault.column, 10u);
+    EXPECT_EQ(apply("initrd /a ''"), EINVAL);
+    std::string many = "initrd";
+    for (int i = 0; i < 16; i++) {
+        many += " /" + std::to_string(i);
+    }
+    EXPECT_EQ(apply(many), 0);
+    EXPECT_EQ(apply(many + " /16"), EINVAL);
+    EXPECT_EQ(apply("initrd"), 0);
+    EXPECT_EQ(line("initrd"), "''");
 }
 
 TEST_F(SettingsTest, empty_value_restores_the_default) {
@@ -132,7 +170,7 @@ TEST_F(SettingsTest, text_reads_back_as_the_same_machine) {
     ASSERT_EQ(apply("mem 96M\nkernel '/a b/it''s'\ninitrd /i\nroot /r\n"
                     "cmdline 'root=x  y=\"1 2\"'\nappend # not a comment\n"),
               0);
-    Settings other({"", "/other", "/other"});
+    Settings other({"", "/other", "/other", "/other"});
     ASSERT_TRUE(other.apply(settings.text()));
     EXPECT_EQ(other.text(), settings.text());
     EXPECT_EQ(other.command_line(1), "root=x  y=\"1 2\"");

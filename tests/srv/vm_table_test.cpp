@@ -521,13 +521,12 @@ TEST_F(RealVm, panic_leaves_everything_to_look_at) {
               std::string::npos);
 }
 
-TEST_F(RealVm, triple_fault_and_reset_loop_have_their_reasons) {
-    set_kernel(code::kTripleFault);
-    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
-    EXPECT_TRUE(reaches("1", "stopped triplefault 0"));
-    set_kernel(code::kResetByPci);
-    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
-    EXPECT_TRUE(reaches("1", "stopped resetloop 0"));
+TEST_F(RealVm, reset_loop_is_the_end_whatever_resets) {
+    for (const auto& code : {code::kTripleFault, code::kResetByPci}) {
+        set_kernel(code);
+        ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+        EXPECT_TRUE(reaches("1", "stopped resetloop 0"));
+    }
     EXPECT_NE(wait_text("1").find("'ten resets in ten seconds'"), std::string::npos);
 }
 
@@ -575,7 +574,7 @@ TEST_F(RealVm, killing_what_is_off_does_not_taint_the_next_run) {
 TEST_F(RealVm, bad_kernel_is_refused_in_words) {
     scratch.file("kernel", "#!/bin/sh\n");
     EXPECT_EQ(echo("start", "1/ctl"), ENOEXEC);
-    EXPECT_NE(cat("1/error").find("the kernel is a script, not a bzImage"), std::string::npos);
+    EXPECT_NE(cat("1/error").find("the kernel is a script; "), std::string::npos);
     EXPECT_EQ(status("1"), "new - -");
 }
 

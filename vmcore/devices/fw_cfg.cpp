@@ -52,7 +52,16 @@ Result<> FwCfg::add(u16 key, std::vector<u8> bytes) {
     if (key == kSignature || key == kId || key == kFileDirectory || number >= kFirstFile) {
         return Error::bad_value;
     }
-    items_[key].bytes = std::move(bytes);
+    items_[key] =
+        Item{.name = {}, .bytes = std::move(bytes), .view = {}, .writable = false, .written = {}};
+    return success();
+}
+
+Result<> FwCfg::add_view(u16 key, std::span<const u8> bytes) {
+    if (auto added = add(key, {}); !added) {
+        return added;
+    }
+    items_[key].view = bytes;
     return success();
 }
 
@@ -83,7 +92,7 @@ Result<> FwCfg::add_file(std::string_view name, std::vector<u8> bytes, Written w
         return Error::bad_value;
     }
     const bool writable = static_cast<bool>(written);
-    items_[key] = Item{std::string(name), std::move(bytes), writable, std::move(written)};
+    items_[key] = Item{std::string(name), std::move(bytes), {}, writable, std::move(written)};
     rebuild_directory();
     return success();
 }
@@ -116,10 +125,12 @@ void FwCfg::select(u16 key) {
 // What is left of the selected item; nothing for a key without item.
 std::span<const u8> FwCfg::rest() const {
     const auto it = items_.find(key_);
-    if (it == items_.end() || position_ >= it->second.bytes.size()) {
+    if (it == items_.end()) {
         return {};
     }
-    return std::span(it->second.bytes).subspan(position_);
+    const Item& item = it->second;
+    const auto all = item.view.empty() ? std::span<const u8>(item.bytes) : item.view;
+    return position_ < all.size() ? all.subspan(position_) : std::span<const u8>();
 }
 
 u32 FwCfg::read_ports(u64 offset, unsigned size) {

@@ -36,6 +36,8 @@ class FwCfg {
 
     // Replaces what the key had. bad_value for a key of the device's own.
     Result<> add(u16 key, std::vector<u8> bytes);
+    // `bytes` are not copied and must outlive this object.
+    Result<> add_view(u16 key, std::span<const u8> bytes);
     Result<> add16(u16 key, u16 value);
     Result<> add32(u16 key, u32 value);
     // A file in the directory. bad_value if the name is empty or longer than 55 bytes, or the
@@ -50,6 +52,7 @@ class FwCfg {
     struct Item {
         std::string name;  // empty if it is no file
         std::vector<u8> bytes;
+        std::span<const u8> view;  // in place of `bytes`, if there are any
         bool writable = false;
         Written written;
     };

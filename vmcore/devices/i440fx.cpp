@@ -2,7 +2,6 @@
 // Configuration registers of the 82441FX (Intel data sheet 290549), chiefly PAM[6:0].
 #include "vmcore/devices/i440fx.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace ennead::vmcore {
@@ -28,6 +27,9 @@ void I440fx::reset() {
     config_.set16(0x06, 0x0280);          // medium DEVSEL, fast back-to-back
     config_.set32(0x08, 0x0600'0002);     // host bridge, revision 2
     config_.set8(0x0d, 0x00, 0xf8);       // latency timer
+    // The chip has none; QEMU's has, and SeaBIOS looks for firmware configuration if it finds these.
+    config_.set16(0x2c, 0x1af4);          // subsystem vendor
+    config_.set16(0x2e, 0x1100);          // subsystem
     config_.set16(0x50, 0x0000, 0xffff);  // PMCCFG
     config_.set16(0x52, 0x0000, 0x00ff);  // DETURBO and the reserved byte beside it
     config_.set8(0x57, 0x01, 0xff);       // DRAMC
@@ -70,9 +72,11 @@ void I440fx::update_segments() {
     }
 }
 
-bool I440fx::any_writable() const {
-    return std::any_of(segments_.begin(), segments_.end(),
-                       [](const Segment& s) { return s.write_dram; });
+void I440fx::shadow_as_firmware() {
+    config_write(kPam0, 1, kReadEnable << 4);
+    for (unsigned i = 1; i < 7; i++) {
+        config_write(kPam0 + i, 1, kReadEnable << 4 | kReadEnable);
+    }
 }
 
 }  // namespace ennead::vmcore

@@ -33,8 +33,8 @@ class I440fx final : public PciFunction {
     void reset() override;
 
     [[nodiscard]] const Segments& segments() const { return segments_; }
-    // Whether any segment takes writes into DRAM: while firmware relocates or updates itself.
-    [[nodiscard]] bool any_writable() const;
+    // Does what firmware would at its end: reads come from DRAM, writes are ignored.
+    void shadow_as_firmware();
 
   private:
     void update_segments();

@@ -61,6 +61,7 @@ void Uart16550::reset() {
     lcr_ = 0;
     mcr_ = 0;
     scr_ = 0;
+    polls_ = 0;
     divisor_ = 12;  // undefined in the data sheet; 9600 baud as a BIOS leaves it
     lsr_errors_ = 0;
     thre_pending_ = false;
@@ -84,7 +85,7 @@ u64 Uart16550::character_ns() const {
 
 std::size_t Uart16550::receive(std::span<const u8> bytes) {
     std::size_t taken = 0;
-    if (!loopback() && (mcr_ & kMcrRts)) {
+    if (clear_to_send()) {
         while (taken < bytes.size() && count_ < capacity()) {
             push({bytes[taken++], 0});
         }
@@ -102,6 +103,15 @@ bool Uart16550::receive_break() {
     push({0, kLsrBreak});
     update_irq();
     return true;
+}
+
+bool Uart16550::clear_to_send() const {
+    return !loopback() && ((mcr_ & kMcrRts) || polls_ == kEnoughPolls);
+}
+
+std::optional<u64> Uart16550::polled_for_ns() const {
+    return polls_ == kEnoughPolls ? std::optional(timers_.now_ns() - polled_since_ns_)
+                                  : std::nullopt;
 }
 
 bool Uart16550::listening() const {
@@ -199,7 +209,7 @@ void Uart16550::update_irq() {
 }
 
 void Uart16550::offer_room() {
-    if (left_behind_ && count_ < capacity() && !loopback() && (mcr_ & kMcrRts)) {
+    if (left_behind_ && count_ < capacity() && clear_to_send()) {
         left_behind_ = false;
         if (wiring_.room) {
             wiring_.room();
@@ -232,6 +242,10 @@ u32 Uart16550::read(u64 offset, unsigned) {
 void Uart16550::write(u64 offset, unsigned, u32 value) {
     const u8 v = static_cast<u8>(value);
     const bool dlab = (lcr_ & kLcrDlab) != 0;
+    // Who has begun to poll may send; who sets the port up is another.
+    if ((offset & 7) != kData || dlab || polls_ != kEnoughPolls) {
+        polls_ = 0;
+    }
     switch (offset & 7) {
         case kData:
             if (dlab) {
@@ -293,6 +307,9 @@ u8 Uart16550::read_iir() {
 
 u8 Uart16550::read_lsr() {
     const u8 value = line_status();
+    if (!(value & kLsrReady) && polls_ < kEnoughPolls && ++polls_ == kEnoughPolls) {
+        polled_since_ns_ = timers_.now_ns();
+    }
     if (lsr_errors_ != 0) {
         lsr_errors_ = 0;
         update_irq();

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "vmcore/devices/clock.h"
@@ -32,13 +33,19 @@ class Uart16550 final : public Device {
     void reset();
 
     // The other end sends: how many bytes were taken, from the first on. None are while the guest
-    // holds RTS low or tests in loopback mode, as a sender that obeys RTS/CTS would wait.
+    // holds RTS low or tests in loopback mode, as a sender that obeys RTS/CTS would wait; a guest
+    // that polls is sent to without RTS, since firmware does not care for modem lines.
     std::size_t receive(std::span<const u8> bytes);
     // A break arrives; false if there was no room for it.
     bool receive_break();
     // Whether a driver waits for bytes by interrupt. What is sent before may be dropped when one
     // starts, for it empties the FIFO.
     [[nodiscard]] bool listening() const;
+    // For how many nanoseconds a program has been waiting for bytes without interrupts, as firmware
+    // and boot loaders do: it looks whether one is there, time and again, and has not set the port
+    // up anew or sent something meanwhile. (Sending alone looks at the same register, once for each
+    // byte.) Nothing if there is none.
+    [[nodiscard]] std::optional<u64> polled_for_ns() const;
 
     // The other end's modem lines; all asserted after power-on. Dropping DCD hangs up.
     struct ModemLines {
@@ -55,6 +62,7 @@ class Uart16550 final : public Device {
         u8 errors = 0;  // LSR bits that belong to it
     };
     static constexpr unsigned kFifoSize = 16;
+    static constexpr unsigned kEnoughPolls = 8;
 
     [[nodiscard]] bool fifo_enabled() const { return (fcr_ & 1) != 0; }
     [[nodiscard]] bool loopback() const { return (mcr_ & 0x10) != 0; }
@@ -78,6 +86,7 @@ class Uart16550 final : public Device {
     void top_changed();
     void clear_receiver();
     void modem_changed(u8 before);
+    [[nodiscard]] bool clear_to_send() const;
     void offer_room();
     void update_irq();
 
@@ -94,6 +103,8 @@ class Uart16550 final : public Device {
     bool thre_pending_ = false;
     bool timed_out_ = false;
     bool left_behind_ = false;  // receive() did not take all
+    unsigned polls_ = 0;        // looks at an empty receiver, up to kEnoughPolls
+    u64 polled_since_ns_ = 0;
     std::array<Character, kFifoSize> fifo_{};
     unsigned head_ = 0;
     unsigned count_ = 0;

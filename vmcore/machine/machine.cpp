@@ -12,8 +12,12 @@ namespace ennead::vmcore {
 namespace {
 
 constexpr std::size_t kInputLimit = 64 * 1024;
+constexpr std::size_t kLeastBios = 64 * 1024, kLargestBios = 1024 * 1024;
 // Serial output is handed on in pieces of this size, or when a slice of guest code is done.
 constexpr std::size_t kComOutputPiece = 4096;
+// What is typed at the console while firmware starts a kernel is meant for the kernel; a boot
+// loader that has a question waits longer than this.
+constexpr u64 kConsolePatienceNs = 2'000'000'000;
 
 }  // namespace
 
@@ -45,6 +49,8 @@ Result<> Machine::build() {
         .log = log_,
         .engine = config_.engine,
         .mount_tag = config_.mount_tag,
+        .bios = config_.bios,
+        .debug_line = {},
         .p9 = {.submit = hooks_.p9_request, .reset = hooks_.p9_reset},
         .com_transmit = [this](unsigned port, u8 byte) { com_transmit(port, byte); },
         .console_transmit = [this](std::span<const u8> bytes) { console_transmit(bytes); },
@@ -53,22 +59,66 @@ Result<> Machine::build() {
         .panicked = [this] { request(MachineRequest::panic); },
         .reset = [this] { request(MachineRequest::reset); },
     };
+    if (config_.bios_debug) {
+        wiring.debug_line = [this](std::string_view line) {
+            std::vector<u8> bytes(line.begin(), line.end());
+            bytes.insert(bytes.end(), {'\r', '\n'});
+            flush_com(0);
+            hooks_.console_output(bytes);
+        };
+    }
     auto pc = std::make_unique<Pc>(std::move(wiring));
     if (auto connected = pc->connect(); !connected) {
         return connected;
     }
-    const BootImages images{.kernel = config_.kernel,
-                            .initrd = config_.initrd,
-                            .command_line = config_.command_line,
-                            .rsdp = Pc::kAcpiTables};
-    if (auto booted = boot_linux(*ram_, pc->state, images); !booted) {
+    if (auto booted = config_.bios.empty() ? boot_directly(*pc) : boot_through_bios(*pc); !booted) {
         return booted;
     }
-    pc->cpu.mode_changed();
     const std::lock_guard lock(pc_mutex_);
     pc_.swap(pc);
     virtio_speaks_ = false;
     return success();
+}
+
+Result<> Machine::boot_directly(Pc& pc) {
+    BootImages images{.kernel = config_.kernel,
+                      .initrds = {},
+                      .command_line = config_.command_line,
+                      .rsdp = Pc::kAcpiTables};
+    for (const MachineConfig::Initrd& initrd : config_.initrds) {
+        images.initrds.push_back({initrd.bytes, initrd.name});
+    }
+    if (auto booted = boot_kernel(*ram_, pc.state, images); !booted) {
+        return booted;
+    }
+    if (kernel_format(config_.kernel) == KernelFormat::linux) {
+        pc.program_pics(0x20, 0x28);  // as setup code does; kernels up to 2.2 count on it
+    }
+    pc.cpu.mode_changed();
+    return success();
+}
+
+Result<> Machine::boot_through_bios(Pc& pc) {
+    if (config_.bios.size() < kLeastBios || config_.bios.size() > kLargestBios ||
+        config_.bios.size() % kPageSize != 0) {
+        return Error::bad_value;
+    }
+    // The option ROM is given one initrd. It stays as it is for later boots.
+    if (config_.initrds.size() > 1) {
+        std::vector<BootModule> modules;
+        for (const MachineConfig::Initrd& initrd : config_.initrds) {
+            modules.push_back({initrd.bytes, initrd.name});
+        }
+        config_.initrds = {{join_initrds(modules), "initrd"}};
+    }
+    return offer_to_firmware(
+        pc.fw_cfg,
+        {.memory_bytes = config_.memory_bytes,
+         .menu = config_.boot_menu,
+         .kernel = config_.kernel,
+         .initrd = config_.initrds.empty() ? std::span<const u8>() : config_.initrds[0].bytes,
+         .command_line = config_.command_line,
+         .boot_order = {std::string(kOptionRomInBootOrder)}});
 }
 
 void Machine::power_cycle() {
@@ -110,6 +160,14 @@ void Machine::request(MachineRequest what) {
 
 MachineRequest Machine::take_request() {
     return std::exchange(request_, MachineRequest::none);
+}
+
+void Machine::tell_triple_fault() {
+    if (triple_fault_lines_.allow()) {
+        const CpuState& s = pc_->state;
+        log_.warn("what=triple_fault cs=0x%04x eip=0x%08x esp=0x%08x cr0=0x%08x cr2=0x%08x",
+                  s.segment(Seg::cs).selector, s.eip, s.gpr[kEsp], s.cr0, s.cr2);
+    }
 }
 
 void Machine::press_power_button() {
@@ -194,17 +252,18 @@ void Machine::feed(Input& input, const std::function<std::size_t(std::span<const
 void Machine::exchange_bytes() {
     flush_com(0);
     flush_com(1);
-    const auto to_com1 = [this](std::span<const u8> bytes) -> std::size_t {
-        // Before a driver listens, what is sent would be dropped when one starts.
-        return pc_->com1.listening() ? pc_->com1.receive(bytes) : 0;
+    // Before somebody listens, what is sent would be dropped when a driver starts. `patience_ns`:
+    // how long a program without interrupts must have been waiting.
+    const auto to = [](Uart16550& com, std::span<const u8> bytes, u64 patience_ns) -> std::size_t {
+        const auto polled = com.polled_for_ns();
+        return com.listening() || (polled && *polled >= patience_ns) ? com.receive(bytes) : 0;
     };
     feed(console_in_, [&](std::span<const u8> bytes) {
-        return pc_->console.listening() ? pc_->console.input(bytes) : to_com1(bytes);
+        return pc_->console.listening() ? pc_->console.input(bytes)
+                                        : to(pc_->com1, bytes, kConsolePatienceNs);
     });
-    feed(com_in_[0], to_com1);
-    feed(com_in_[1], [this](std::span<const u8> bytes) {
-        return pc_->com2.listening() ? pc_->com2.receive(bytes) : 0;
-    });
+    feed(com_in_[0], [&](std::span<const u8> bytes) { return to(pc_->com1, bytes, 0); });
+    feed(com_in_[1], [&](std::span<const u8> bytes) { return to(pc_->com2, bytes, 0); });
 }
 
 }  // namespace ennead::vmcore

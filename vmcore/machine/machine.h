@@ -12,6 +12,7 @@
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/log.h"
+#include "vmcore/machine/firmware.h"
 #include "vmcore/machine/host_clock.h"
 #include "vmcore/mem/guest_ram.h"
 #include "vmcore/result.h"
@@ -24,8 +25,17 @@ class Pc;
 struct MachineConfig {
     u64 memory_bytes = 0;
     EngineKind engine = EngineKind::jit;
+    // A ROM image, 64 KiB to 1 MiB, that the machine starts in and that boots the kernel. Empty:
+    // the kernel is entered directly.
+    std::vector<u8> bios{};
+    BootMenu boot_menu = BootMenu::choice;
+    bool bios_debug = false;  // what is written to the debug port goes to the console's output
     std::vector<u8> kernel;
-    std::vector<u8> initrd;  // empty: none
+    struct Initrd {
+        std::vector<u8> bytes;
+        std::string name;  // of the file, without its directory
+    };
+    std::vector<Initrd> initrds;
     std::string command_line;
     std::string mount_tag = "ennead";  // of the 9P device that carries the root
 };
@@ -55,7 +65,7 @@ enum class MachineRequest { none, power_off, reset, panic };
 // Machine state belongs to the vCPU thread; only request_exit() may be called by others.
 class Machine {
   public:
-    // Builds the PC and boots it: the CPU stands at the kernel's entry point.
+    // Builds the PC: the CPU stands at the kernel's entry point, or at the BIOS's.
     static Result<std::unique_ptr<Machine>> create(MachineConfig config, MachineHooks hooks);
     ~Machine();
 
@@ -76,6 +86,8 @@ class Machine {
     // guest code.
     void exchange_bytes();
 
+    // A line for the log: the CPU has shut down, and what is known of it is about to be lost.
+    void tell_triple_fault();
     // ACPI's power button.
     void press_power_button();
     void raise_nmi();
@@ -97,6 +109,8 @@ class Machine {
 
     Machine(MachineConfig config, MachineHooks hooks, std::unique_ptr<GuestRam> ram);
     Result<> build();
+    Result<> boot_directly(Pc& pc);
+    Result<> boot_through_bios(Pc& pc);
     void request(MachineRequest what);
     void com_transmit(unsigned port, u8 byte);
     void console_transmit(std::span<const u8> bytes);
@@ -107,6 +121,7 @@ class Machine {
     MachineConfig config_;
     MachineHooks hooks_;
     Log log_;
+    LogLimit triple_fault_lines_{16};
     std::unique_ptr<GuestRam> ram_;
     HostClock clock_;
     MachineRequest request_ = MachineRequest::none;

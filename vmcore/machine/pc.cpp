@@ -2,6 +2,8 @@
 // Wires the chips and does what firmware would have done before a kernel is entered directly.
 #include "vmcore/machine/pc.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "vmcore/cpu/interp/interp.h"
@@ -26,6 +28,11 @@ constexpr u16 kLevelTriggered = 1u << 9 | 1u << 10 | 1u << 11;
 
 // The largest 9P request: 512 KiB of data, its headers, and some slack.
 constexpr std::size_t kMaxP9Request = 512 * 1024 + 4096;
+
+// How much of a ROM's end is seen below 1 MiB too, as in PCs with a 440FX.
+constexpr std::size_t kAliasSize = 128 * 1024;
+
+constexpr u16 kDebugPort = 0x402;
 
 // Where firmware would place memory BARs: the top of the PCI hole, below the I/O APIC.
 constexpr u32 kFirstBar = 0xfe000000;
@@ -63,19 +70,20 @@ Pc::Pc(PcWiring wiring)
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
       com2(timers, {.irq = irqs.line(3), .transmit = [this](u8 b) { wiring_.com_transmit(1, b); },
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
-      keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset, .a20 = {}}),
-      debug([this](std::string_view line) {
-          wiring_.log.info("dev=debug_port text=%.*s", static_cast<int>(line.size()), line.data());
-      }),
+      keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset,
+                .a20 = [this](bool on) {
+                     memory.set_a20(on);
+                     cpu.mmu.flush_all();
+                 }}),
+      debug(wiring_.debug_line),
       panic(wiring_.panicked, wiring_.log),
       fw_cfg(wiring_.ram, wiring_.log),
+      bios(wiring_.bios),
+      bios_alias(wiring_.bios.last(std::min(wiring_.bios.size(), kAliasSize))),
       acpi(timers, {.sci = irqs.line(9), .power_off = wiring_.power_off}, wiring_.log),
       pci({.pirq = [this](unsigned n, bool level) { isa_bridge.set_pirq(n, level); },
            .reset = [this](bool) { wiring_.reset(); }}),
-      host_bridge([this](const I440fx::Segments&) {
-          memory.protect_rom(!host_bridge.any_writable());
-          cpu.mmu.flush_all();
-      }),
+      host_bridge([this](const I440fx::Segments& segments) { shadow_changed(segments); }),
       isa_bridge([this](unsigned irq, bool level) { irqs.set_irq(irq, level); }),
       power_management(ports, acpi),
       p9(wiring_.mount_tag, kMaxP9Request, wiring_.p9),
@@ -119,7 +127,6 @@ Result<> Pc::connect() {
         {ports, 0x00a0, 2, 1, pic.slave_ports(),        "pic2"},        // → IRQ 2
         {ports, 0x02f8, 8, 1, com2,                     "com2"},        // IRQ 3
         {ports, 0x03f8, 8, 1, com1,                     "com1"},        // IRQ 4
-        {ports, 0x0402, 1, 1, debug,                    "debug"},
         {ports, 0x04d0, 2, 1, pic.elcr_ports(),         "elcr"},
         {ports, PvPanic::kPort, 1, 1, panic,            "pvpanic"},
         {ports, 0x0510, 2, 2, fw_cfg.ports(),           "fw_cfg"},
@@ -155,19 +162,85 @@ Result<> Pc::connect() {
             return added;
         }
     }
+    if (wiring_.debug_line) {
+        if (auto added = ports.add(kDebugPort, 1, 1, debug, "debug"); !added) {
+            return added;
+        }
+    }
     state.reset();
     cpu.mode_changed();
     relocate_apic(PhysAddr{LocalApic::kDefaultBase}, true);
     rtc.set_memory_size(wiring_.ram.size());
+    shadow_changed(host_bridge.segments());
+    return wiring_.bios.empty() ? act_as_firmware() : claim_rom();
+}
+
+// Below 4 GiB, where the CPU starts, and the last part once more below 1 MiB, until the firmware
+// has RAM there instead.
+Result<> Pc::claim_rom() {
+    const u64 size = wiring_.bios.size(), alias = std::min<u64>(size, kAliasSize);
+    if (auto added = mmio.add((u64{1} << 32) - size, size, 4, bios, "bios"); !added) {
+        return added;
+    }
+    return mmio.add(PhysicalMemory::kShadowEnd - alias, alias, 4, bios_alias, "bios alias");
+}
+
+void Pc::shadow_changed(const I440fx::Segments& segments) {
+    for (const I440fx::Segment& s : segments) {
+        for (u32 at = s.base; at < s.base + s.length; at += PhysicalMemory::kShadowPiece) {
+            memory.set_shadow(PhysAddr{at}, {.read = s.read_dram, .write = s.write_dram});
+        }
+    }
+    cpu.mmu.flush_all();
+}
+
+void Pc::program_pics(u8 master_vector, u8 slave_vector) {
+    constexpr u8 kIcw1 = 0x11, kCascade = 2, kIcw4 = 0x01,
+                 kAllButCascade = 0xff & ~(1u << kCascade);
+    // Ports and values in the order of the 8259A's initialisation.
+    for (const auto& [port, value] : {std::pair<u16, u8>{0x20, kIcw1},
+                                      {0x21, master_vector},
+                                      {0x21, 1u << kCascade},
+                                      {0x21, kIcw4},
+                                      {0x21, kAllButCascade},
+                                      {0xa0, kIcw1},
+                                      {0xa1, slave_vector},
+                                      {0xa1, kCascade},
+                                      {0xa1, kIcw4},
+                                      {0xa1, 0xff}}) {
+        ports.write(port, 1, value);
+    }
+}
+
+// The BIOS data area, of which small kernels read where the serial ports are and how much memory
+// there is.
+void Pc::write_bios_data() {
+    constexpr u32 kExtendedArea = 0x9fc00;
+    constexpr u16 kTwoSerialPorts = 2u << 9;
+    const auto put = [this](u32 at, u16 value) {
+        std::copy_n(reinterpret_cast<const u8*>(&value), 2, wiring_.ram.base() + at);
+    };
+    put(0x400, 0x3f8);
+    put(0x402, 0x2f8);
+    put(0x40e, kExtendedArea >> 4);
+    put(0x410, kTwoSerialPorts);
+    put(0x413, kExtendedArea >> 10);
+    wiring_.ram.base()[kExtendedArea] = 1;  // its size in KiB
+}
+
+Result<> Pc::act_as_firmware() {
     pic.set_elcr(kLevelTriggered);
+    program_pics(0x08, 0x70);
+    write_bios_data();
     isa_bridge.route_as_firmware();
     power_management.enable_as_firmware();
     place_pci_functions();
-    if (auto placed = install_acpi_tables(wiring_.ram, kAcpiTables, {}); !placed) {
-        return placed;
-    }
-    memory.protect_rom(true);
-    return success();
+    host_bridge.shadow_as_firmware();
+    // Who jumps to the reset vector below 1 MiB wants a reset: mov $0xcf9,%dx; mov $6,%al; out
+    // %al,%dx; hlt
+    constexpr u8 kResetVector[] = {0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4, 0xeb, 0xfd};
+    std::copy(std::begin(kResetVector), std::end(kResetVector), wiring_.ram.base() + 0xffff0);
+    return install_acpi_tables(wiring_.ram, kAcpiTables, {});
 }
 
 void Pc::request(u32 bit, bool on) {

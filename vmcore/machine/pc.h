@@ -23,6 +23,7 @@
 #include "vmcore/devices/piix.h"
 #include "vmcore/devices/pit8254.h"
 #include "vmcore/devices/pvpanic.h"
+#include "vmcore/devices/rom.h"
 #include "vmcore/devices/rtc146818.h"
 #include "vmcore/devices/scratch_ports.h"
 #include "vmcore/devices/uart16550.h"
@@ -40,6 +41,11 @@ struct PcWiring {
     Log log;
     EngineKind engine = EngineKind::jit;
     std::string mount_tag;
+    // The firmware's ROM, 64 KiB to 1 MiB: the CPU starts there. Empty: a kernel is entered
+    // directly, and what firmware would have done before is done here.
+    std::span<const u8> bios;
+    // Each line written to the debug port. Empty: there is no such port.
+    std::function<void(std::string_view)> debug_line;
     P9Channel::Hooks p9;
     std::function<void(unsigned port, u8 byte)> com_transmit;
     std::function<void(std::span<const u8>)> console_transmit;
@@ -49,8 +55,9 @@ struct PcWiring {
     std::function<void()> reset;
 };
 
-// A PC that has just been switched on and been through what firmware does: interrupts routed, PCI
-// functions placed, ACPI tables in memory. vCPU thread only, but for CpuState::requests.
+// A PC that has just been switched on. Without a BIOS it also has been through what firmware does:
+// interrupts routed, PCI functions placed, ACPI tables in memory. vCPU thread only, but for
+// CpuState::requests.
 class Pc final : private InterruptSource {
   public:
     explicit Pc(PcWiring wiring);
@@ -60,7 +67,11 @@ class Pc final : private InterruptSource {
     // range_overlap if the list of devices contradicts itself.
     Result<> connect();
 
-    // Where the ACPI root pointer lies.
+    // Gives the 8259s their vectors and masks all interrupts, for a kernel that is entered
+    // directly.
+    void program_pics(u8 master_vector, u8 slave_vector);
+
+    // Where the ACPI root pointer lies, if there is no BIOS.
     static constexpr PhysAddr kAcpiTables{0xe0000};
 
   private:
@@ -85,6 +96,7 @@ class Pc final : private InterruptSource {
     DebugPort debug;
     PvPanic panic;
     FwCfg fw_cfg;
+    Rom bios, bios_alias;
     AcpiPm acpi;
     PciHost pci;
     I440fx host_bridge;
@@ -110,6 +122,10 @@ class Pc final : private InterruptSource {
     [[nodiscard]] PciDevice::Wiring pci_wiring(unsigned slot);
     void request(u32 bit, bool on);
     void relocate_apic(PhysAddr base, bool enabled);
+    Result<> claim_rom();
+    void shadow_changed(const I440fx::Segments& segments);
+    [[nodiscard]] Result<> act_as_firmware();
+    void write_bios_data();
     void place_pci_functions();
 
     u64 apic_at_ = 0;  // 0: not on the bus

@@ -9,8 +9,8 @@
 namespace ennead::vmcore {
 namespace {
 
-// How much guest code runs between two looks at the clock, so that a timer is late by no more than that: as many
-// instructions as took this long the last time, within bounds.
+// How much guest code runs between two looks at the clock, so that a timer is late by no more than
+// that: as many instructions as took this long the last time, within bounds.
 constexpr u64 kSliceNs = 50'000;
 constexpr u64 kLeastSlice = 4096, kLongestSlice = 400'000;
 
@@ -136,10 +136,9 @@ void Vcpu::run_guest() {
     }
     machine_->exchange_bytes();
     if (why.shutdown) {
-        // A PC's chipset answers the shutdown cycle with a reset, but the triple fault of a guest
-        // that has just crashed is worth more than its reboot: stop, with everything left to look
-        // at.
-        switch_off(OffReason::triple_fault);
+        // A PC's chipset answers the shutdown cycle with a reset; some guests reboot by it.
+        machine_->tell_triple_fault();
+        guest_reset();
         return;
     }
     switch (machine_->take_request()) {

@@ -19,7 +19,7 @@ namespace ennead::vmcore {
 enum class RunState { paused, running, off };
 
 // Why a machine went off by itself, or was switched off.
-enum class OffReason { poweroff, stop, reset_loop, triple_fault, panic };
+enum class OffReason { poweroff, stop, reset_loop, panic };
 
 // Owns the machine. Everything that touches it runs on this class's thread: guest code, and the
 // commands that other threads post. The machine is paused at first.
@@ -62,7 +62,7 @@ class Vcpu {
     std::unique_ptr<Machine> machine_;
     StateChanged changed_;
     RunState run_state_ = RunState::paused;
-    u64 slice_ = 4096;  // instructions for the next turn of guest code
+    u64 slice_ = 4096;                // instructions for the next turn of guest code
     std::vector<u64> recent_resets_;  // host ns
 
     std::mutex mutex_;  // guards the two below

@@ -12,15 +12,17 @@ u64 PhysicalMemory::read(PhysAddr address, unsigned size) {
         std::memcpy(&value, page + (raw(address) & kPageMask), size);
         return value;
     }
-    return mmio_.read(raw(address), size);
+    return mmio_.read(passed(address), size);
 }
 
 void PhysicalMemory::write(PhysAddr address, unsigned size, u64 value) {
-    if (u8* page = writable_page(address)) {
-        std::memcpy(page + (raw(address) & kPageMask), &value, size);
-        ram_.written(address, size);
-    } else if (readable_page(address) == nullptr) {
-        mmio_.write(raw(address), size, value);
+    const u64 at = passed(address);
+    // RAM under a ROM that is read can be written, but has no writable page.
+    if (writable_page(address) != nullptr || (is_memory(at) && is_shadow(at) && shadow(at).write)) {
+        std::memcpy(ram_.base() + at, &value, size);
+        ram_.written(PhysAddr{at}, size);
+    } else {
+        mmio_.write(at, size, value);
     }
 }
 

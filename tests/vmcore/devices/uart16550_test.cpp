@@ -55,6 +55,36 @@ TEST_F(Uart16550Test, reset_values) {
     EXPECT_EQ(get(6), 0xb0u);
 }
 
+// SeaBIOS and boot loaders look at LSR now and then, and set no modem line.
+TEST_F(Uart16550Test, program_that_polls_is_sent_to_without_rts) {
+    put(4, 0);
+    put(2, 1);
+    EXPECT_EQ(send("no"), 0u);
+    for (int i = 0; i < 7; i++) {
+        (void)get(5);
+    }
+    EXPECT_FALSE(uart.polled_for_ns());
+    (void)get(5);
+    EXPECT_EQ(uart.polled_for_ns(), 0u);
+    pass(1000);
+    EXPECT_EQ(uart.polled_for_ns(), 1000u);
+    EXPECT_EQ(send("yes"), 3u);
+    EXPECT_EQ(get(0), 'y');
+    put(0, 'y');  // an echo does not end it
+    EXPECT_EQ(send("!"), 1u);
+    put(3, 3);  // another one sets the port up
+    EXPECT_FALSE(uart.polled_for_ns());
+    EXPECT_EQ(send("no"), 0u);
+}
+
+TEST_F(Uart16550Test, program_that_only_sends_does_not_poll) {
+    for (int i = 0; i < 100; i++) {
+        (void)get(5);  // is the holding register empty?
+        put(0, 'x');
+    }
+    EXPECT_FALSE(uart.polled_for_ns());
+}
+
 TEST_F(Uart16550Test, transmits_at_once) {
     put(3, 0x03);
     for (const char c : std::string("ok")) {

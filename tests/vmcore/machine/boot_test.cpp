@@ -25,7 +25,7 @@ class BootLinux : public testing::Test {
     Result<> boot(const std::vector<u8>& kernel) {
         return boot_linux(*ram, cpu,
                           {.kernel = kernel,
-                           .initrd = initrd,
+                           .initrds = {{initrd, "initrd"}},
                            .command_line = command_line,
                            .rsdp = PhysAddr{0xe0000}});
     }
@@ -231,18 +231,82 @@ TEST_F(BootLinux, kernel_before_2_06_takes_255_bytes_of_command_line) {
     EXPECT_EQ(boot(kernel).error(), Error::bad_value);
 }
 
-TEST_F(BootLinux, protocol_2_02_is_the_oldest) {
+TEST_F(BootLinux, protocol_2_02_tells_nothing_of_what_the_kernel_needs) {
     kernel.version = 0x0202;
     kernel.init_size = 0xffffffff;  // not a field yet
     kernel.pref_address = ~u64{0};
     EXPECT_TRUE(boot(kernel));
-    kernel.version = 0x0201;
+    EXPECT_EQ(cpu.gpr[kEsi], 0x7000u);
+}
+
+// boot.rst, "The Kernel Command Line": before 2.02 the zero page is at 0x90000, and the command
+// line at an offset from there.
+TEST_F(BootLinux, protocol_2_00_finds_its_command_line_the_old_way) {
+    for (const u16 version : {0x0200, 0x0201}) {
+        kernel.version = version;
+        ASSERT_TRUE(boot(kernel)) << version;
+        EXPECT_EQ(cpu.eip, 0x100000u);
+        EXPECT_EQ(cpu.gpr[kEsi], 0x90000u);
+        EXPECT_EQ(get<u16>(0x90020), 0xa33f);
+        EXPECT_EQ(reinterpret_cast<const char*>(ram->base() + 0x90000 + get<u16>(0x90022)),
+                  command_line);
+        EXPECT_EQ(get<u32>(0x90228), 0u);                     // cmd_line_ptr is not a field yet
+        EXPECT_EQ(get<u16>(0x90224) != 0, version == 0x201);  // heap_end_ptr came with 2.01
+        EXPECT_EQ(get<u16>(0x90002), 15 * 1024);              // memory above 1 MiB, in KiB
+        EXPECT_EQ(get<u32>(0x901e0), 15u * 1024);
+    }
+    kernel.version = 0x01ff;
     EXPECT_EQ(boot(kernel).error(), Error::unknown_kernel);
 }
 
-TEST_F(BootLinux, zimage_is_refused) {
+TEST_F(BootLinux, zimage_is_entered_below_640_kib) {
     kernel.load_flags = 0;
-    EXPECT_EQ(boot(kernel).error(), Error::unknown_kernel);
+    kernel.code = {0x11, 0x22, 0x33};
+    for (const u16 version : {0x0200, 0x0204, 0x020f}) {
+        kernel.version = version;
+        cpu.reset();
+        std::memset(ram->base() + 0x1000, 0, 3);
+        ASSERT_TRUE(boot(kernel)) << version;
+        EXPECT_EQ(cpu.eip, 0x1000u);
+        EXPECT_EQ(cpu.gpr[kEsi], 0x90000u);
+        EXPECT_TRUE(std::equal(kernel.code.begin(), kernel.code.end(), ram->base() + 0x1000));
+        EXPECT_GE(cpu.gdtr.base, 0x90000u);
+    }
+}
+
+TEST_F(BootLinux, zimage_has_room_up_to_the_zero_page) {
+    kernel.load_flags = 0;
+    kernel.version = 0x0204;
+    kernel.code.assign(0x8f000, 0x90);
+    EXPECT_TRUE(boot(kernel));
+    kernel.code.push_back(0x90);
+    EXPECT_EQ(boot(kernel).error(), Error::image_too_large);
+}
+
+TEST_F(BootLinux, kernel_for_64_bit_processors_is_refused) {
+    auto image = kernel.image();
+    image[0x236] = 1;  // XLF_KERNEL_64
+    EXPECT_EQ(boot(image).error(), Error::unknown_kernel);
+    EXPECT_EQ(describe_image(image), "a Linux image for x86-64");
+    kernel.version = 0x020b;
+    image = kernel.image();
+    image[0x236] = 1;  // not a field yet
+    EXPECT_TRUE(boot(image));
+}
+
+TEST_F(BootLinux, several_initrds_are_one_with_each_part_at_a_multiple_of_four) {
+    const std::vector<u8> one(5, 1), two(7, 2), image = kernel.image();
+    ASSERT_TRUE(boot_linux(*ram, cpu,
+                           {.kernel = image,
+                            .initrds = {{one, "one"}, {{}, "empty"}, {two, "two"}},
+                            .command_line = ""}));
+    EXPECT_EQ(zero_page<u32>(0x21c), 15u);
+    const u32 at = zero_page<u32>(0x218);
+    EXPECT_EQ(get<u8>(at + 4), 1);
+    EXPECT_EQ(get<u8>(at + 5), 0);
+    EXPECT_EQ(get<u8>(at + 7), 0);
+    EXPECT_EQ(get<u8>(at + 8), 2);
+    EXPECT_EQ(get<u8>(at + 14), 2);
 }
 
 TEST_F(BootLinux, image_without_code_is_refused) {
@@ -311,16 +375,44 @@ TEST(DescribeImage, names_what_people_mistake_for_a_kernel) {
                                    "7zXZ")),
               "an xz stream");
     EXPECT_EQ(describe_image(bytes("#!/bin/sh\n")), "a script");
+    EXPECT_EQ(describe_image(bytes("070701...")), "a cpio archive, as initrds are");
+    EXPECT_EQ(describe_image(bytes("MZ")), "an EFI or DOS program");
+    EXPECT_EQ(describe_image(bytes("QFI\xfb")), "a qcow2 disk image");
+    std::vector<u8> iso(0x9000);
+    std::memcpy(&iso[0x8001], "CD001", 5);
+    EXPECT_EQ(describe_image(iso), "an ISO 9660 image");
     EXPECT_EQ(describe_image(bytes("hello\n")), "data of no known kind");
     EXPECT_EQ(describe_image(bytes("\x1f")), "data of no known kind");
 }
 
+TEST(DescribeImage, names_the_machine_of_an_elf_file) {
+    std::vector<u8> elf(52);
+    const auto describe = [&](u8 bits, u8 order, u8 type, std::array<u8, 2> machine) {
+        std::memcpy(elf.data(),
+                    "\x7f"
+                    "ELF",
+                    4);
+        elf[4] = bits, elf[5] = order, elf[16] = type;
+        std::copy(machine.begin(), machine.end(), elf.begin() + 18);
+        return describe_image(elf);
+    };
+    EXPECT_EQ(describe(2, 1, 2, {62, 0}), "a 64-bit ELF file for x86-64");
+    EXPECT_EQ(describe(1, 1, 2, {40, 0}), "a 32-bit ELF file for ARM");
+    EXPECT_EQ(describe(1, 2, 2, {0, 20}), "a 32-bit ELF file for PowerPC");
+    EXPECT_EQ(describe(1, 1, 2, {0x77, 0x66}), "a 32-bit ELF file");
+    EXPECT_EQ(describe(1, 1, 1, {3, 0}), "a 32-bit ELF file that is not linked");
+    EXPECT_EQ(describe(1, 1, 2, {3, 0}), "a 32-bit ELF file that is no kernel");
+    EXPECT_EQ(describe(1, 1, 3, {3, 0}), "a 32-bit ELF file that is a program or library");
+}
+
 TEST(DescribeImage, tells_a_boot_sector_from_an_old_kernel) {
-    auto image = TinyKernel{.code = {1}, .version = 0x0201}.image();
-    EXPECT_EQ(describe_image(image), "a Linux image older than boot protocol 2.02, or a zImage");
+    auto image = TinyKernel{.code = {1}, .version = 0x01ff}.image();
+    EXPECT_EQ(describe_image(image), "a Linux image older than boot protocol 2.00, or cut short");
     image[0x202] = 0;
     EXPECT_EQ(describe_image(image), "a boot sector or disk image");
     image.resize(512);
+    EXPECT_EQ(describe_image(image), "a boot sector or disk image");
+    image.resize(511);
     EXPECT_EQ(describe_image(image), "data of no known kind");
 }
 

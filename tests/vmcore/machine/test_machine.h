@@ -50,7 +50,7 @@ inline std::unique_ptr<Machine> make_machine(Told& told, std::vector<u8> code,
                                              u64 memory_bytes = 4 << 20) {
     auto machine = Machine::create({.memory_bytes = memory_bytes,
                                     .kernel = TinyKernel{.code = std::move(code)}.image(),
-                                    .initrd = {},
+                                    .initrds = {},
                                     .command_line = "test"},
                                    hooks_into(told));
     EXPECT_TRUE(machine) << machine.error().message();

@@ -64,6 +64,12 @@ inline const std::vector<u8> kResetByPci = {0x66, 0xba, 0xf9, 0x0c, 0xb0,
                                             0x06, 0xee, 0xf4, 0xeb, 0xfd};
 // mov al,0feh; out 64h,al; 1: hlt; jmp 1b
 inline const std::vector<u8> kResetByKeyboard = {0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd};
+// in al,92h; or al,1; out 92h,al; 1: hlt; jmp 1b
+inline const std::vector<u8> kResetByPort92 = {0xe4, 0x92, 0x0c, 0x01, 0xe6,
+                                               0x92, 0xf4, 0xeb, 0xfd};
+// mov al,0d1h; out 64h,al; mov al,2; out 60h,al (output port: A20 on, reset low); 1: hlt; jmp 1b
+inline const std::vector<u8> kResetByOutputPort = {0xb0, 0xd1, 0xe6, 0x64, 0xb0, 0x02,
+                                                   0xe6, 0x60, 0xf4, 0xeb, 0xfd};
 // ud2, with no IDT to take its fault to
 inline const std::vector<u8> kTripleFault = {0x0f, 0x0b};
 // 1: inc dword [300000h]; jmp 1b

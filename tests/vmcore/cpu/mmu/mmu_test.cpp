@@ -307,7 +307,7 @@ TEST_F(PagedMemory, devices_are_reached_every_time) {
 }
 
 TEST_F(PagedMemory, rom_reads_and_swallows_writes) {
-    memory_.protect_rom(true);
+    memory_.set_shadow(PhysAddr{0xf0000}, {.read = true, .write = false});
     map(0, 0xf0000, kRw);
     put<u32>(0xf0000, 0x1234);
     EXPECT_TRUE(cpu_->store<u32>(Seg::ds, kBase, 5));
@@ -317,6 +317,34 @@ TEST_F(PagedMemory, rom_reads_and_swallows_writes) {
     const u8* page = nullptr;
     EXPECT_EQ(cpu_->mmu.code_page(LinearAddr{kBase + 5}, page, fault_), Mmu::Code::memory);
     EXPECT_EQ(page, ram_->base() + 0xf0000);
+}
+
+TEST_F(PagedMemory, ram_under_a_rom_is_written_and_read_later) {
+    struct Rom final : Device {
+        u32 read(u64 offset, unsigned size) override {
+            return 0xa0b0c0d0u + static_cast<u32>(offset) + size;
+        }
+        void write(u64, unsigned, u32) override { ++writes; }
+        int writes = 0;
+    } rom;
+    ASSERT_TRUE(mmio_.add(0xf0000, 0x10000, 4, rom, "rom"));
+    memory_.set_shadow(PhysAddr{0xf0000}, {.read = false, .write = true});
+    map(0, 0xf0000, kRw);
+    u32 value = 0;
+    EXPECT_TRUE(cpu_->store<u32>(Seg::ds, kBase, 0x1234));
+    EXPECT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_EQ(value, 0xa0b0c0d4u);
+    EXPECT_TRUE(cpu_->load_for_store(Seg::ds, kBase, value));
+    EXPECT_EQ(value, 0xa0b0c0d4u);
+    EXPECT_EQ(rom.writes, 0);
+    memory_.set_shadow(PhysAddr{0xf0000}, {.read = true, .write = true});
+    cpu_->mmu.flush_all();
+    EXPECT_TRUE(cpu_->load(Seg::ds, kBase, value));
+    EXPECT_EQ(value, 0x1234u);
+    memory_.set_shadow(PhysAddr{0xf0000}, {.read = false, .write = false});
+    cpu_->mmu.flush_all();
+    EXPECT_TRUE(cpu_->store<u32>(Seg::ds, kBase, 5));
+    EXPECT_EQ(rom.writes, 1);
 }
 
 TEST_F(PagedMemory, code_page_faults_like_a_fetch) {
