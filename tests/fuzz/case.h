@@ -107,6 +107,9 @@ struct Layout {
 };
 [[nodiscard]] Layout lay_out(const Case& c);
 
+// What a page leads to where there is paging: in the first directory or in the second.
+[[nodiscard]] u32 physical_page(u32 linear, bool second_directory);
+
 // RAM as it is before the case runs.
 [[nodiscard]] std::vector<u8> build_ram(const Case& c, const Layout& layout);
 

@@ -28,8 +28,16 @@ bool compares_to_flags(const Insn& insn) {
            insn.modrm < 0xf8;
 }
 
-// Programs change page tables only where they flush afterwards: the low bits of single entries. A
-// stray store leaves translations stale, which the engines need not have in common.
+// A store into code may make flags live that were dead before: the JIT cannot know.
+bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    const auto changed = [&](u32 first, u32 end) {
+        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
+    };
+    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
+}
+
+}  // namespace
+
 bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
     constexpr u8 kChanged = 0x67;
     for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
@@ -40,16 +48,6 @@ bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
     }
     return false;
 }
-
-// A store into code may make flags live that were dead before: the JIT cannot know.
-bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    const auto changed = [&](u32 first, u32 end) {
-        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
-    };
-    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
-}
-
-}  // namespace
 
 void Duel::renew() {
     interpreter_.reset();

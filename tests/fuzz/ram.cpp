@@ -247,42 +247,27 @@ class RamBuilder {
         u32 physical = 0;
         u32 bits = 7;  // P, R/W, U/S
     };
-    Page page_at(u32 linear, bool second) const {
-        Page page{linear, 7};
+    static u32 rights_at(u32 linear) {
         switch (linear) {
             case kSpecialReadOnly:
-                return {0x28000, 5};
+            case kReadOnly:
+                return 5;
             case kAbsent:
             case kSpecial - 0x1000:
             case kData - 0x1000:
             case kLast + 0x1000:
             case kStackEnd:
-                return {0x29000, 6};
+                return 6;
             case kSupervisor:
-                return {0x29000, 3};
-            case kDataAlias:
-                return {kData, 7};
-            case kCodeAlias:
-            case kCodeAlias + 0x1000:
-                return {kCode + linear - kCodeAlias, 7};
-            case kDevice:
-                return {kDevicePhysical, 7};
-            case kReadOnly:
-                return {kReadOnly, 5};
-            case kFunctions:
-                return {second ? kOtherCode : linear, 7};
-            case kData + 0x1000:
-                page.physical = second ? kOtherData : linear;
-                break;
+                return 3;
             default:
                 break;
         }
-        if (linear < kStack && linear != (kFrame & ~kPageMask)) {
-            page.bits = 3;
-        }
-        if (linear >= kDirectory && linear < kTablesEnd) {
-            page.bits = 3;
-        }
+        const bool table = linear >= kDirectory && linear < kTablesEnd;
+        return table || (linear < kStack && linear != (kFrame & ~kPageMask)) ? 3 : 7;
+    }
+    Page page_at(u32 linear, bool second) const {
+        Page page{physical_page(linear, second), rights_at(linear)};
         if (case_.global && (linear & 0x2000) != 0) {
             page.bits |= 0x100;
         }
@@ -323,6 +308,33 @@ class RamBuilder {
 };
 
 }  // namespace
+
+u32 physical_page(u32 linear, bool second_directory) {
+    switch (linear) {
+        case kSpecialReadOnly:
+            return 0x28000;
+        case kAbsent:
+        case kSpecial - 0x1000:
+        case kData - 0x1000:
+        case kLast + 0x1000:
+        case kStackEnd:
+        case kSupervisor:
+            return 0x29000;
+        case kDataAlias:
+            return kData;
+        case kCodeAlias:
+        case kCodeAlias + 0x1000:
+            return kCode + linear - kCodeAlias;
+        case kDevice:
+            return kDevicePhysical;
+        case kFunctions:
+            return second_directory ? kOtherCode : linear;
+        case kData + 0x1000:
+            return second_directory ? kOtherData : linear;
+        default:
+            return linear;
+    }
+}
 
 std::vector<u8> build_ram(const Case& c, const Layout& layout) {
     return RamBuilder(c, layout).build();
