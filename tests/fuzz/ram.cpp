@@ -155,6 +155,10 @@ class RamBuilder {
         debug.word(~(eflags::kTf));
         debug.bytes({0x81, 0x4c, 0x24, 0x0c});  // or dword [esp+12],RF
         debug.word(eflags::kRf);
+        if (case_.scrub) {
+            debug.bytes({0x81, 0x64, 0x24, 0x0c});
+            debug.word(~eflags::kArith);
+        }
         debug.bytes({0x58, 0xcf});
         // A handler with work to do, and its own calls.
         Writer work{ram_, kHandlers + 0x400};
