@@ -39,10 +39,15 @@ bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
 }  // namespace
 
 bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    constexpr u8 kChanged = 0x67;
+    constexpr u8 kAccessedAndDirty = 0x60, kRights = 0x07;
     for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
         const u8 differ = lane.ram()[at] ^ ram[at];
-        if (differ != 0 && (at % 4 != 0 || (differ & ~kChanged) != 0)) {
+        const u32 page = at & ~u32{kPageMask};
+        const bool of_pages = page == place::kDirectory + 0x1000 ||
+                              page == place::kDirectory2 + 0x1000 || page == 0x47000 ||
+                              page == 0x48000;
+        const u8 changed = kAccessedAndDirty | (of_pages ? kRights : 0);
+        if (differ != 0 && (at % 4 != 0 || (differ & ~changed) != 0)) {
             return true;
         }
     }

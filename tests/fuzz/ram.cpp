@@ -173,6 +173,11 @@ class RamBuilder {
         }
         work.bytes({0x61, 0xcf});
         ram_[kHandlers + 0x407] = 15;
+        // SYSENTER leads here: inc dword ss:[kFrame+0x60]; sysexit
+        Writer fast{ram_, kFastCall};
+        fast.bytes({0x36, 0xff, 0x05});
+        fast.word(kFrame + 0x60);
+        fast.bytes({0x0f, 0x35});
     }
 
     void idt() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tests/fuzz/testimony.h"
 
+#include <algorithm>
+
 #include "tests/fuzz/case.h"
 #include "tests/fuzz/undefined.h"
 #include "vmcore/cpu/decode/tables.h"
@@ -19,13 +21,19 @@ bool Testimony::possible(const CpuState& s) {
     const bool alignment = (s.cr0 & cr0::kAm) != 0 && (s.eflags & kAc) != 0 && s.cpl == 3;
     // ESP is put in place by an IRET, which loads SP alone where the stack has 16 bits.
     const bool half_a_stack_pointer = s.cpl == 3 && !s.segment(Seg::ss).big();
+    // And that IRET takes data segments of inner levels away, which SYSEXIT leaves.
+    constexpr u16 kConformingCode = Segment::kCode | Segment::kConforming;
+    const bool inner_data = s.cpl == 3 && std::ranges::any_of(s.seg, [](const Segment& seg) {
+                                return seg.selector >= 4 && seg.dpl() < 3 &&
+                                       (seg.attr & kConformingCode) != kConformingCode;
+                            });
     // The second directory or the first: others are not mapped.
     const bool known_tables =
         (s.cr0 & cr0::kPg) == 0 || is_first_directory(s.cr3) ||
         is_first_directory(s.cr3 - (place::kDirectory2 - place::kDirectory)) ||
         is_first_directory(s.cr3 - (place::kPdpt2 - place::kPdpt));
     return s.protected_mode() && known_tables && (s.eflags & (kTf | kVm)) == 0 &&
-           (s.dr[7] & 0xff) == 0 && (s.cpl == 0 || s.cpl == 3) && !alignment &&
+           (s.dr[7] & 0xff) == 0 && (s.cpl == 0 || s.cpl == 3) && !alignment && !inner_data &&
            !half_a_stack_pointer;
 }
 
