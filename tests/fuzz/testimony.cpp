@@ -120,9 +120,10 @@ bool Testimony::concerns(const Insn& insn, const CpuState& state) {
         // Two bytes are written, or four (SDM vol 2B, PUSH).
         case Op::push_sreg:
             return insn.operand_size == 2;
-        // A return to another task: QEMU's task switches miss checks.
+        // A return to another task: QEMU's task switches miss checks. Outside of CPL 0 it takes VM
+        // from the stack (SDM vol 2A, IRET: only with CPL 0).
         case Op::iret:
-            return (state.eflags & kNt) == 0;
+            return (state.eflags & kNt) == 0 && state.cpl == 0;
         default:
             return !undefined_result(insn, 31);
     }

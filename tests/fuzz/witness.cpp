@@ -102,9 +102,9 @@ class Witness::Run {
                 // RF, which IRET loads, Unicorn keeps for a while.
                 changed = std::memcmp(code_.data(), code + kHandlers, code_.size()) != 0 ||
                           (state_.eflags & eflags::kRf) != 0;
-                // What goes on for ever or overwrites its own code, and other tasks.
+                // What goes on for ever or overwrites its own code, other tasks, and V86.
                 lost = (insn.rep != 0 && (changed || state_.eip == steps_.back())) ||
-                       state_.tr.selector != task;
+                       state_.tr.selector != task || state_.v86();
                 undefined_ = (undefined_ & ~jit::flag_effects(insn).kills) |
                              Testimony::undefined_flags(insn, ecx);
             } else if (Testimony::concerns(insn, cpu_.fault())) {
