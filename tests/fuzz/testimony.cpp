@@ -17,6 +17,7 @@ bool is_first_directory(u32 cr3) {
 }
 
 bool Testimony::possible(const CpuState& s) {
+    // VIF and VIP: the POPF that puts EFLAGS in place clears them (SDM vol 2B, POPF).
     // Traps between instructions are not delivered there; #AC does not exist (SDM vol 3A §6.15).
     const bool alignment = (s.cr0 & cr0::kAm) != 0 && (s.eflags & kAc) != 0 && s.cpl == 3;
     // ESP is put in place by an IRET, which loads SP alone where the stack has 16 bits.
@@ -32,7 +33,7 @@ bool Testimony::possible(const CpuState& s) {
         (s.cr0 & cr0::kPg) == 0 || is_first_directory(s.cr3) ||
         is_first_directory(s.cr3 - (place::kDirectory2 - place::kDirectory)) ||
         is_first_directory(s.cr3 - (place::kPdpt2 - place::kPdpt));
-    return s.protected_mode() && known_tables && (s.eflags & (kTf | kVm)) == 0 &&
+    return s.protected_mode() && known_tables && (s.eflags & (kTf | kVm | kVif | kVip)) == 0 &&
            (s.dr[7] & 0xff) == 0 && (s.cpl == 0 || s.cpl == 3) && !alignment && !inner_data &&
            !half_a_stack_pointer;
 }
