@@ -134,6 +134,10 @@ bool Testimony::concerns(const Insn& insn, const GuestFault& fault) {
     // QEMU translates no checks of limits and types (SDM vol 3A §5.3, §5.5).
     const bool by_segment =
         (fault.vector == Vector::gp || fault.vector == Vector::ss) && fault.error_code == 0;
+    // It has already loaded some registers when a later one of POPA faults.
+    if (insn.op == Op::popa) {
+        return false;
+    }
     return !by_segment || opcode_row(insn.row).has(OpcodeRow::kPrivileged);
 }
 
