@@ -18,7 +18,7 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
-TEST_PACKAGES := libgtest-dev python3 procps
+TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
@@ -117,12 +117,13 @@ $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES))) \
                          $(call library,p9) $(call library,synthfs)
 
-# Random programs on both engines in step. The lanes share everything but the engine, so it wants no optimising.
+# Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no
+# optimising.
 FUZZ := $(BUILD)/tests/fuzz_cpu
 $(FUZZ): $(call objects,$(call sources,tests/fuzz)) $(call library,vmcore)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ $(LIBRARIES)
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ $(LIBRARIES) -lunicorn
 
 fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)

@@ -18,7 +18,7 @@ inline constexpr u32 kRam = 1u << 20;
 inline constexpr u32 kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kTss2 = 0x3100, kHandlers = 0x4000,
                      kFrame = 0x5000,  // what handlers keep: a counter, where to go on
                      kTargets = 0x5800,  // addresses of units, for indirect jumps
-                     kStack0 = 0x7ff0, kStack = 0x8000, kStackEnd = 0xc000, kCode = 0x10000,
+                     kFastCall = 0x4500, kStack0 = 0x7ff0, kStack = 0x8000, kStackEnd = 0xc000, kCode = 0x10000,
                      kCodeEnd = 0x14000, kOtherCode = 0x14000,  // what the second directory has at
                                                                 // kFunctions
                      kFunctions = 0x12000, kData = 0x20000, kDataEnd = 0x24000,
@@ -106,6 +106,9 @@ struct Layout {
     std::vector<u8> code;        // kCode … kCodeEnd
 };
 [[nodiscard]] Layout lay_out(const Case& c);
+
+// What a page leads to where there is paging: in the first directory or in the second.
+[[nodiscard]] u32 physical_page(u32 linear, bool second_directory);
 
 // RAM as it is before the case runs.
 [[nodiscard]] std::vector<u8> build_ram(const Case& c, const Layout& layout);

@@ -28,19 +28,6 @@ bool compares_to_flags(const Insn& insn) {
            insn.modrm < 0xf8;
 }
 
-// Programs change page tables only where they flush afterwards: the low bits of single entries. A
-// stray store leaves translations stale, which the engines need not have in common.
-bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    constexpr u8 kChanged = 0x67;
-    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
-        const u8 differ = lane.ram()[at] ^ ram[at];
-        if (differ != 0 && (at % 4 != 0 || (differ & ~kChanged) != 0)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // A store into code may make flags live that were dead before: the JIT cannot know.
 bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
     const auto changed = [&](u32 first, u32 end) {
@@ -50,6 +37,22 @@ bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
 }
 
 }  // namespace
+
+bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
+    constexpr u8 kAccessedAndDirty = 0x60, kRights = 0x07;
+    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
+        const u8 differ = lane.ram()[at] ^ ram[at];
+        const u32 page = at & ~u32{kPageMask};
+        const bool of_pages = page == place::kDirectory + 0x1000 ||
+                              page == place::kDirectory2 + 0x1000 || page == 0x47000 ||
+                              page == 0x48000;
+        const u8 changed = kAccessedAndDirty | (of_pages ? kRights : 0);
+        if (differ != 0 && (at % 4 != 0 || (differ & ~changed) != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 void Duel::renew() {
     interpreter_.reset();

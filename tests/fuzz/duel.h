@@ -44,4 +44,8 @@ class Duel {
 // anywhere in the case: then a difference tells nothing.
 [[nodiscard]] bool is_undefined(const Case& c);
 
+// Programs change page tables only where they flush afterwards: the low bits of single entries. A
+// stray store leaves translations stale, which nobody need have in common. `ram`: as it was before.
+[[nodiscard]] bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram);
+
 }  // namespace ennead::vmcore::fuzz

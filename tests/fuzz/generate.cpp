@@ -135,6 +135,7 @@ class Generator {
             {4, &Generator::simd},
             {1, &Generator::far},          {1, &Generator::debug},
             {3, &Generator::bits},         {3, &Generator::straddle},
+            {2, &Generator::control_words}, {1, &Generator::fast_call},
         };
         unsigned total = 0;
         for (const Choice& each : kChoices) {
@@ -568,7 +569,8 @@ class Generator {
                     return plain();
                 }
                 const u32 page = random_.pick({kSpecialReadOnly, kAbsent, kSupervisor, kDataAlias,
-                                               kData + 0x2000, kData + 0x3000, kReadOnly});
+                                               kData + 0x2000, kData + 0x3000, kReadOnly,
+                                               kFunctions, kFunctions + 0x1000});
                 const bool pae = case_.paging == PagingKind::pae;
                 append(unit, {0x80, 0x35});
                 word(unit, (pae ? 0x47000 : kDirectory + 0x1000) + page / kPageSize * (pae ? 8 : 4));
@@ -679,6 +681,41 @@ class Generator {
         return unit;
     }
 
+    // Rounding, precision and unmasked exceptions, with something to do under them.
+    Unit control_words() {
+        Unit unit;
+        const u32 at = kData + 0x2800;
+        append(unit, {0xc7, 0x05});
+        word(unit, at);
+        if (random_.chance(50)) {
+            const u32 masks = random_.chance(60) ? 0x3f : random_.below(0x40);
+            word(unit, masks | random_.below(4) << 8 | random_.below(4) << 10 | 0x40);
+            append(unit, {0xd9, 0x2d});  // fldcw
+            word(unit, at);
+            for (u32 n = random_.between(1, 4); n != 0; --n) {
+                instruction(unit, Pick::x87);
+            }
+        } else {
+            const u32 masks = random_.chance(60) ? 0x3f : random_.below(0x40);
+            word(unit, masks << mxcsr::kMaskShift | random_.below(4) << 13 |
+                           (random_.chance(20) ? mxcsr::kDaz : 0) |
+                           (random_.chance(20) ? mxcsr::kFtz : 0));
+            append(unit, {0x0f, 0xae, 0x15});  // ldmxcsr
+            word(unit, at);
+            for (u32 n = random_.between(1, 4); n != 0; --n) {
+                instruction(unit, Pick::simd);
+            }
+        }
+        return unit;
+    }
+    // mov ecx,esp; mov edx,back; sysenter: the handler comes back by SYSEXIT, to CPL 3 in any case.
+    Unit fast_call() {
+        Unit unit = raw({0x89, 0xe1, 0xba});
+        fix(unit, Fixup::Kind::absolute32, near_unit());
+        append(unit, {0x0f, 0x34});
+        return unit;
+    }
+
     // --- the rest of a case
     void surroundings() {
         case_.user = random_.chance(35);
@@ -747,7 +784,7 @@ class Generator {
                 event.kind = Event::Kind::flip;
                 event.a = kData + random_.below(0x12) * 0x1000;
                 if (event.a >= kDirectory || event.a == kSpecial - 0x1000) {
-                    event.a = kData + 0x1000;
+                    event.a = random_.chance(50) ? kData + 0x1000 : kFunctions;  // code
                 }
                 break;
             default:

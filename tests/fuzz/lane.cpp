@@ -92,6 +92,9 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
             state_.cr0 |= cr0::kPg;
             break;
     }
+    state_.sysenter_cs = selector::kCode0;
+    state_.sysenter_esp = place::kStack0;
+    state_.sysenter_eip = place::kFastCall;
     state_.cpl = static_cast<u8>(level);
     state_.gpr = c.gpr;
     state_.eflags = c.flags | eflags::kFixed | c.iopl << 12;

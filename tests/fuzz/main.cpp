@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// fuzz_cpu [--seconds n] [--seed n] [--count n] [--keep-going]: random programs on the interpreter and
-// the JIT in step. With --seed and no --seconds that one case runs, and is told about.
+// fuzz_cpu [--seconds n] [--seed n] [--count n] [--failures n] [--every n] [--whole]: random programs on
+// the interpreter and the JIT in step, every n-th of them on Unicorn as well. With --seed and no
+// --seconds that one case runs, and is told about.
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <cinttypes>
 #include <csignal>
@@ -18,17 +20,25 @@
 #include "tests/fuzz/generate.h"
 #include "tests/fuzz/report.h"
 #include "tests/fuzz/shrink.h"
+#include "tests/fuzz/witness.h"
 
 namespace ennead::vmcore::fuzz {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Unicorn takes about as long for a case as both engines for ten.
+constexpr u64 kWitnessEvery = 16;
+
+// With whom the interpreter is compared.
+enum class Against { jit, unicorn };
+
 struct Options {
     u64 seconds = 0, count = 0;
     u64 seed = 0;
     bool seed_given = false, whole = false;
     unsigned most_failures = 1;
+    u64 every = kWitnessEvery;  // 0: never
 };
 
 double since(Clock::time_point start) {
@@ -42,7 +52,7 @@ void limit_time(long seconds) {
 }
 
 // In a process of its own, for emitted code may crash: that shows too.
-bool shows_on_fresh_lanes(const Case& c) {
+bool shows_on_fresh_lanes(const Case& c, Against against) {
     std::fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
@@ -50,12 +60,53 @@ bool shows_on_fresh_lanes(const Case& c) {
             std::signal(signal, SIG_DFL);
         }
         limit_time(5);
-        Duel duel;
-        _exit(duel.run(c).differs && !is_undefined(c) ? 1 : 0);
+        const bool differs = against == Against::jit ? Duel().run(c).differs && !is_undefined(c)
+                                                     : Witness().run(c).differs;
+        _exit(differs ? 1 : 0);
     }
     int status = 0;
     waitpid(child, &status, 0);
-    return status != 0;
+    // Unicorn's crashes are its own.
+    return against == Against::jit ? status != 0 : WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+// In a process of its own: Unicorn aborts over some programs. Counts nothing if it does.
+bool differs_from_unicorn(Witness& witness, const Case& c, WitnessCounts& counts, u64& crashes) {
+    struct Told {
+        WitnessCounts counts;
+        bool differs = false;
+    };
+    std::array<int, 2> ends{};
+    std::fflush(stdout);
+    if (pipe(ends.data()) != 0) {
+        return false;
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        for (const int signal : {SIGABRT, SIGSEGV, SIGPROF}) {
+            std::signal(signal, SIG_DFL);
+        }
+        (void)!std::freopen("/dev/null", "w", stderr);
+        limit_time(10);
+        Told told;
+        told.differs = witness.run(c).differs;
+        told.counts = witness.counts();
+        _exit(write(ends[1], &told, sizeof told) == sizeof told ? 0 : 1);
+    }
+    close(ends[1]);
+    Told told;
+    const bool whole = child > 0 && read(ends[0], &told, sizeof told) == sizeof told;
+    close(ends[0]);
+    waitpid(child, nullptr, 0);
+    if (!whole) {
+        ++crashes;
+        return false;
+    }
+    counts.instructions += told.counts.instructions;
+    counts.faults += told.counts.faults;
+    counts.left_out += told.counts.left_out;
+    counts.unanswered += told.counts.unanswered;
+    return told.differs;
 }
 
 volatile u64 running_seed = 0;
@@ -68,60 +119,86 @@ extern "C" void crashed(int signal) {
     _exit(1);
 }
 
-void tell(const Case& c) {
+void tell_lines(const Verdict& verdict) {
+    for (const std::string& line : verdict.what) {
+        std::printf("  %s\n", line.c_str());
+    }
+}
+
+void tell(const Case& c, Against against) {
     std::printf("%s", describe(c).c_str());
     std::fflush(stdout);
+    if (against == Against::unicorn) {
+        const Verdict verdict = Witness().run(c, true);
+        std::printf("%s (interpreter, Unicorn):\n", verdict.differs ? "differs" : "same");
+        tell_lines(verdict);
+        return;
+    }
     Duel duel;
     const Verdict verdict = duel.run(c, true);
     std::printf("%s in slice %u (interpreter, JIT):\n", verdict.differs ? "differs" : "same",
                 verdict.slice);
-    for (const std::string& line : verdict.what) {
-        std::printf("  %s\n", line.c_str());
-    }
+    tell_lines(verdict);
     std::printf("--- interpreter\n%s--- JIT\n%s", describe(duel.interpreter().state()).c_str(),
                 describe(duel.jit(c.exact).state()).c_str());
 }
 
-void describe_smallest(const Case& c, const Options& options) {
-    const Case smallest = options.whole ? c : shrink(c, shows_on_fresh_lanes);
+void describe_smallest(const Case& c, Against against, const Options& options) {
+    const auto shows = [against](const Case& each) { return shows_on_fresh_lanes(each, against); };
+    const Case smallest = options.whole ? c : shrink(c, shows);
     std::fflush(stdout);
-    tell(smallest);
+    tell(smallest, against);
     std::fflush(stdout);
 }
 
 // True if it is a difference worth telling.
-bool examine(const Case& c, const Options& options) {
-    if (is_undefined(c)) {
+bool examine(const Case& c, Against against, const Options& options) {
+    if (against == Against::jit && is_undefined(c)) {
         return false;
     }
     limit_time(0);
-    std::printf("=== seed %" PRIu64 " differs\n", c.seed);
-    if (!shows_on_fresh_lanes(c)) {
+    std::printf("=== seed %" PRIu64 " differs%s\n", c.seed,
+                against == Against::unicorn ? " from Unicorn" : "");
+    if (!shows_on_fresh_lanes(c, against)) {
         std::printf("only after the cases before it: run with --seed %" PRIu64
                     " --seconds n from further back\n",
                     c.seed);
         return true;
     }
-    describe_smallest(c, options);
+    describe_smallest(c, against, options);
     return true;
+}
+
+int run_one(const Options& options) {
+    const Case c = generate(options.seed);
+    bool any = false;
+    for (const Against against : {Against::jit, Against::unicorn}) {
+        if (against == Against::unicorn && options.every == 0) {
+            continue;
+        }
+        std::printf("--- against %s: ", against == Against::jit ? "the JIT" : "Unicorn");
+        const bool shows = shows_on_fresh_lanes(c, against);
+        std::printf("%s%s\n", shows ? "differs" : "no difference",
+                    against == Against::jit && is_undefined(c) ? " (undefined flags are seen)" : "");
+        if (options.whole || (!shows && against == Against::jit)) {
+            tell(c, against);
+        } else if (shows) {
+            describe_smallest(c, against, options);
+        }
+        any |= shows;
+    }
+    return any ? 1 : 0;
 }
 
 int run(const Options& options) {
     if (options.seed_given && options.seconds == 0 && options.count == 0) {
-        const Case c = generate(options.seed);
-        const bool shows = shows_on_fresh_lanes(c);
-        std::printf("%s%s\n", shows ? "differs" : "no difference",
-                    is_undefined(c) ? " (undefined flags are seen)" : "");
-        if (options.whole || !shows) {
-            tell(c);
-        } else {
-            describe_smallest(c, options);
-        }
-        return shows ? 1 : 0;
+        return run_one(options);
     }
     const auto start = Clock::now();
     Duel duel;
-    u64 cases = 0, instructions = 0, undefined = 0;
+    Witness witness;
+    WitnessCounts told;
+    u64 crashes = 0, cases = 0, instructions = 0, undefined = 0;
     unsigned failures = 0;
     u64 seed = options.seed;
     for (const int signal : {SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGPROF}) {
@@ -137,12 +214,19 @@ int run(const Options& options) {
         const Verdict verdict = duel.run(c);
         ++cases;
         instructions += verdict.instructions;
-        if (!verdict.differs) {
-            continue;
+        if (verdict.differs) {
+            if (examine(c, Against::jit, options)) {
+                ++failures;
+            } else {
+                ++undefined;
+            }
         }
-        if (!examine(c, options)) {
-            ++undefined;
-        } else if (++failures >= options.most_failures) {
+        if (options.every != 0 && c.seed % options.every == 0 &&
+            differs_from_unicorn(witness, c, told, crashes) &&
+            examine(c, Against::unicorn, options)) {
+            ++failures;
+        }
+        if (failures >= options.most_failures) {
             break;
         }
     }
@@ -151,6 +235,10 @@ int run(const Options& options) {
                 " set aside for undefined flags, %u differ\n",
                 cases, static_cast<double>(cases) / seconds,
                 static_cast<double>(instructions) / 1e6, undefined, failures);
+    std::printf("with Unicorn: %.2f million instructions and %" PRIu64 " faults compared, %" PRIu64
+                " left out, %" PRIu64 " runs unanswered, %" PRIu64 " cases crashed it\n",
+                static_cast<double>(told.instructions) / 1e6, told.faults, told.left_out,
+                told.unanswered, crashes);
     return failures == 0 ? 0 : 1;
 }
 
@@ -175,13 +263,16 @@ int main(int argc, char** argv) {
         } else if (word == "--seed") {
             options.seed = number(++n);
             options.seed_given = true;
+        } else if (word == "--every") {
+            options.every = number(++n);
         } else if (word == "--failures") {
             options.most_failures = static_cast<unsigned>(number(++n));
         } else if (word == "--whole") {
             options.whole = true;
         } else {
             std::fprintf(stderr,
-                         "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--whole]\n");
+                         "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--every n] "
+                         "[--whole]\n");
             return 2;
         }
     }

@@ -155,6 +155,10 @@ class RamBuilder {
         debug.word(~(eflags::kTf));
         debug.bytes({0x81, 0x4c, 0x24, 0x0c});  // or dword [esp+12],RF
         debug.word(eflags::kRf);
+        if (case_.scrub) {
+            debug.bytes({0x81, 0x64, 0x24, 0x0c});
+            debug.word(~eflags::kArith);
+        }
         debug.bytes({0x58, 0xcf});
         // A handler with work to do, and its own calls.
         Writer work{ram_, kHandlers + 0x400};
@@ -169,6 +173,11 @@ class RamBuilder {
         }
         work.bytes({0x61, 0xcf});
         ram_[kHandlers + 0x407] = 15;
+        // SYSENTER leads here: inc dword ss:[kFrame+0x60]; sysexit
+        Writer fast{ram_, kFastCall};
+        fast.bytes({0x36, 0xff, 0x05});
+        fast.word(kFrame + 0x60);
+        fast.bytes({0x0f, 0x35});
     }
 
     void idt() {
@@ -247,42 +256,27 @@ class RamBuilder {
         u32 physical = 0;
         u32 bits = 7;  // P, R/W, U/S
     };
-    Page page_at(u32 linear, bool second) const {
-        Page page{linear, 7};
+    static u32 rights_at(u32 linear) {
         switch (linear) {
             case kSpecialReadOnly:
-                return {0x28000, 5};
+            case kReadOnly:
+                return 5;
             case kAbsent:
             case kSpecial - 0x1000:
             case kData - 0x1000:
             case kLast + 0x1000:
             case kStackEnd:
-                return {0x29000, 6};
+                return 6;
             case kSupervisor:
-                return {0x29000, 3};
-            case kDataAlias:
-                return {kData, 7};
-            case kCodeAlias:
-            case kCodeAlias + 0x1000:
-                return {kCode + linear - kCodeAlias, 7};
-            case kDevice:
-                return {kDevicePhysical, 7};
-            case kReadOnly:
-                return {kReadOnly, 5};
-            case kFunctions:
-                return {second ? kOtherCode : linear, 7};
-            case kData + 0x1000:
-                page.physical = second ? kOtherData : linear;
-                break;
+                return 3;
             default:
                 break;
         }
-        if (linear < kStack && linear != (kFrame & ~kPageMask)) {
-            page.bits = 3;
-        }
-        if (linear >= kDirectory && linear < kTablesEnd) {
-            page.bits = 3;
-        }
+        const bool table = linear >= kDirectory && linear < kTablesEnd;
+        return table || (linear < kStack && linear != (kFrame & ~kPageMask)) ? 3 : 7;
+    }
+    Page page_at(u32 linear, bool second) const {
+        Page page{physical_page(linear, second), rights_at(linear)};
         if (case_.global && (linear & 0x2000) != 0) {
             page.bits |= 0x100;
         }
@@ -323,6 +317,33 @@ class RamBuilder {
 };
 
 }  // namespace
+
+u32 physical_page(u32 linear, bool second_directory) {
+    switch (linear) {
+        case kSpecialReadOnly:
+            return 0x28000;
+        case kAbsent:
+        case kSpecial - 0x1000:
+        case kData - 0x1000:
+        case kLast + 0x1000:
+        case kStackEnd:
+        case kSupervisor:
+            return 0x29000;
+        case kDataAlias:
+            return kData;
+        case kCodeAlias:
+        case kCodeAlias + 0x1000:
+            return kCode + linear - kCodeAlias;
+        case kDevice:
+            return kDevicePhysical;
+        case kFunctions:
+            return second_directory ? kOtherCode : linear;
+        case kData + 0x1000:
+            return second_directory ? kOtherData : linear;
+        default:
+            return linear;
+    }
+}
 
 std::vector<u8> build_ram(const Case& c, const Layout& layout) {
     return RamBuilder(c, layout).build();
