@@ -238,7 +238,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
 // is held back until the guest unmasks it.
 bool Jit::needs_interpreter() {
     constexpr u32 kArmed = 0xff;  // DR7: L0…G3
-    if (((state_.eflags & (eflags::kTf | eflags::kRf)) | (state_.dr[7] & kArmed) |
+    if (((state_.eflags & eflags::kTf) | (state_.dr[7] & kArmed) |
          cpu_.pending_debug() | u32{state_.interrupt_shadow} | u32{state_.halted}) != 0) {
         return true;
     }
@@ -285,6 +285,8 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
         }
         context_.return_stack = stack_[user];
+        // RF only matters to breakpoints, and none is armed here; the next instruction ends it.
+        state_.eflags &= ~eflags::kRf;
         give_flags();
         code_changed_ = false;
         ++counters_.entries;
