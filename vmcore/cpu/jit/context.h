@@ -24,8 +24,8 @@ struct JitContext {
     u32 flags = 0;
     // Masked interrupts, taken out of CpuState::requests while emitted code runs; STI looks here.
     u32 held_requests = 0;
-    u32 link = 0;        // the number of the link to be made
-    u32 exit = 0;        // why C++ wants emitted code to be left (Exit)
+    u32 link = 0;  // the number of the link to be made
+    u32 exit = 0;  // why C++ wants emitted code to be left (Exit), or where it goes on (kJump…)
     u32 bit_number = 0;  // of BT and its kin, on the way to its use
     // Stands in for memory that cannot be reached directly.
     alignas(16) std::array<u8, 32> bounce{};
@@ -46,9 +46,13 @@ enum class Exit : u32 {
     link,         // the link `JitContext::link` has no target yet
     poll,         // at stop_at, before the instruction at eip
     done,         // the state is complete as it is: the interpreter did the last instruction
-    undelivered,  // the same, but that instruction faulted
+    undelivered,  // the same, but that instruction faulted; never leaves emitted code like that
     plain,        // the state is complete: go on in a plain block
 };
+
+// What C++ says in place of an Exit if emitted code goes on: in the block, or at EIP as an indirect
+// jump would.
+inline constexpr u32 kGoOn = 0xffff'ffff, kJumpUser = 0xffff'fffe, kJumpSupervisor = 0xffff'fffd;
 
 // --- registers ---
 // Guest EAX…EDI are in the host registers of the same number, but for ESP: R12, since RSP carries

@@ -196,6 +196,8 @@ class BlockEmitter {
     void emit_bytes(const Insn& insn, HostMemory memory);
     void emit_bytes(const Mem& at);
     bool emit_move();
+    bool emit_read_control();
+    bool emit_segment_load();
     bool emit_stack();
     bool emit_divide();
     void emit_wide_division(const Stub& stub);

@@ -32,6 +32,7 @@ std::optional<Extent> stack_access(const Insn& insn) {
             return Extent{-4, 0, true};
         case Op::pop_r:
         case Op::pop_rm:
+        case Op::pop_sreg:
         case Op::popf:
         case Op::ret:
         case Op::ret_imm:
@@ -51,6 +52,7 @@ std::optional<i32> esp_movement(const Insn& insn) {
         case Op::pushf:
             return -4;
         case Op::popf:
+        case Op::pop_sreg:
             return 4;
         case Op::pop_r:
         case Op::pop_rm:

@@ -30,15 +30,18 @@ struct Reached {
 [[nodiscard]] Reached share_memory(void* engine, u32 address, u32 size, AccessKind kind,
                                    u64 site) noexcept;
 
-// Carries out the instruction at the site with the return address `site`, and leaves.
-[[nodiscard]] Exit finish_instruction(void* engine, u64 site) noexcept;
+// Carries out the instruction at the site with the return address `site`. An Exit, or kJump….
+[[nodiscard]] u32 finish_instruction(void* engine, u64 site) noexcept;
+
+// Loads a segment register. 0: it is still as it was, and the interpreter has to do the
+// instruction.
+[[nodiscard]] u32 load_segment(void* engine, u32 seg, u32 selector) noexcept;
 
 // Prepares JitContext::fpu for the host's registers. What fpu_live is to be; 0: the guest may not
 // use them now, or wants to hear of exceptions.
 [[nodiscard]] u32 load_fpu(void* engine) noexcept;
 
-// kGoOn: go on in the block. Else the Exit, with the state complete.
-inline constexpr u32 kGoOn = 0xffff'ffff;
+// kGoOn; else an Exit or kJump…, with the state complete.
 [[nodiscard]] u32 interpret(void* engine, const Interpreted* what) noexcept;
 
 }  // namespace ennead::vmcore::jit

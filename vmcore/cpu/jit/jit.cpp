@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "vmcore/cpu/decode/decoder.h"
+#include "vmcore/cpu/descriptor.h"
 #include "vmcore/cpu/interp/handlers.h"
 #include "vmcore/cpu/interrupt.h"
 
@@ -27,8 +28,14 @@ Reached reach_memory(void* engine, u32 address, u32 size, AccessKind kind, u64 s
 Reached share_memory(void* engine, u32 address, u32 size, AccessKind kind, u64 site) noexcept {
     return static_cast<Jit*>(engine)->share(address, size, kind, reinterpret_cast<const u8*>(site));
 }
-Exit finish_instruction(void* engine, u64 site) noexcept {
+u32 finish_instruction(void* engine, u64 site) noexcept {
     return static_cast<Jit*>(engine)->finish(reinterpret_cast<const u8*>(site));
+}
+u32 load_segment(void* engine, u32 seg, u32 selector) noexcept {
+    return static_cast<Jit*>(engine)->load_segment(static_cast<Seg>(seg),
+                                                   static_cast<u16>(selector))
+               ? 1
+               : 0;
 }
 u32 load_fpu(void* engine) noexcept {
     return static_cast<Jit*>(engine)->load_fpu();
@@ -193,26 +200,28 @@ std::vector<std::pair<std::string, u64>> Jit::counters() const {
 
 ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
-    u64 end = state_.instructions + std::min(budget_instructions, left);
+    end_ = state_.instructions + std::min(budget_instructions, left);
     if (budget_instructions >= kExactBudget) {
-        end -= jit::kMostUnpolled;
+        end_ -= jit::kMostUnpolled;
     }
+    shut_down_ = false;
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
     for (;;) {
-        if (state_.instructions >= end) {
+        if (state_.instructions >= end_) {
             reasons.budget = true;
             break;
         }
         u64 alone = 0;  // instructions for the interpreter
         if (!cpu_.flat() || needs_interpreter()) {
             alone = cpu_.flat() ? 1 : kInterpretedRun;
-        } else if (end - state_.instructions <= jit::kMostUnpolled) {
+        } else if (end_ - state_.instructions <= jit::kMostUnpolled) {
             alone = jit::kMostUnpolled;  // too few for whole blocks
-        } else if (!stay_in_blocks(end, reasons)) {
+        } else if (!stay_in_blocks()) {
             alone = 1;
         }
-        if (over(reasons)) {
+        if (shut_down_) {
+            reasons.shutdown = true;
             break;
         }
         if (alone != 0) {
@@ -220,13 +229,13 @@ ExitReasons Jit::run(u64 budget_instructions) {
             give_back_held();
             sync_fpu();
             const u64 before = state_.instructions;
-            const u64 most = std::min(alone, end - std::min(end, before));
+            const u64 most = std::min(alone, end_ - std::min(end_, before));
             reasons = interpreter_.run(most);
             reasons.budget = false;
             if (over(reasons)) {
                 break;
             }
-            end -= most - (state_.instructions - before);  // what faults have cost there
+            end_ -= most - (state_.instructions - before);  // what faults have cost there
         }
     }
     give_back_held();
@@ -238,8 +247,8 @@ ExitReasons Jit::run(u64 budget_instructions) {
 // is held back until the guest unmasks it.
 bool Jit::needs_interpreter() {
     constexpr u32 kArmed = 0xff;  // DR7: L0…G3
-    if (((state_.eflags & eflags::kTf) | (state_.dr[7] & kArmed) |
-         cpu_.pending_debug() | u32{state_.interrupt_shadow} | u32{state_.halted}) != 0) {
+    if (((state_.eflags & eflags::kTf) | (state_.dr[7] & kArmed) | cpu_.pending_debug() |
+         u32{state_.interrupt_shadow} | u32{state_.halted}) != 0) {
         return true;
     }
     const bool masked = (state_.eflags & eflags::kIf) == 0;
@@ -266,43 +275,21 @@ void Jit::give_back_held() {
 
 // Runs emitted code until the loop outside has something to do. False: the interpreter should do an
 // instruction.
-bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
+bool Jit::stay_in_blocks() {
     const u8* code = nullptr;
     for (;;) {
-        const bool user = state_.cpl == 3;
-        if (!set_stop(end) || state_.requests.load() != 0) {
+        if (!set_stop() || state_.requests.load() != 0) {
             return true;
         }
         if (code == nullptr) {
-            code = known_target(user, state_.eip);
+            code = known_target(state_.cpl == 3, state_.eip);
         }
-        if (flushes_ != cpu_.mmu.flushes()) {
-            // A return goes on in its caller's page without asking what is mapped there by now.
-            flushes_ = cpu_.mmu.flushes();
-            reset_return_stacks();
-        }
-        if (returns_[user].depth(stack_[user]) > kDeepReturnStack) {
-            stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
-        }
-        context_.return_stack = stack_[user];
-        // RF only matters to breakpoints, and none is armed here; the next instruction ends it.
-        state_.eflags &= ~eflags::kRf;
-        give_flags();
-        code_changed_ = false;
+        prepare_to_enter();
         ++counters_.entries;
         const Exit why = cache_.thunks().enter(&state_, code, state_.eip);
-        if (!code_changed_) {
-            stack_[user] = context_.return_stack;
-        }
         code = nullptr;
-        if (why == Exit::done || why == Exit::undelivered) {
-            if (why == Exit::undelivered) {
-                deliver(end, reasons);
-            }
-            if (reasons.shutdown || !cpu_.flat() || needs_interpreter()) {
-                return true;
-            }
-            continue;
+        if (why == Exit::done) {
+            return true;
         }
         if (why == Exit::plain) {
             if (escaped_ != nullptr) {
@@ -315,6 +302,7 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
             code = target->code + target->poll_entry;
             continue;
         }
+        keep_return_stack(0);
         take_flags();
         switch (why) {
             case Exit::link: {
@@ -339,8 +327,8 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
                 if (target == nullptr) {
                     return false;
                 }
-                jump_entry(user, state_.eip) = {.minus_eip = 0u - state_.eip,
-                                                .code = target->code + target->far_entry};
+                jump_entry(state_.cpl == 3, state_.eip) = {
+                    .minus_eip = 0u - state_.eip, .code = target->code + target->far_entry};
                 code = target->code + target->poll_entry;
                 break;
             }
@@ -350,10 +338,47 @@ bool Jit::stay_in_blocks(u64& end, ExitReasons& reasons) {
     }
 }
 
+// What emitted code finds as it begins, wherever from.
+void Jit::prepare_to_enter() {
+    const bool user = state_.cpl == 3;
+    entered_user_ = user;
+    if (flushes_ != cpu_.mmu.flushes()) {
+        // A return goes on in its caller's page without asking what is mapped there by now.
+        flushes_ = cpu_.mmu.flushes();
+        reset_return_stacks();
+    }
+    if (returns_[user].depth(stack_[user]) > kDeepReturnStack) {
+        stack_[user] = reinterpret_cast<u64>(returns_[user].bottom());
+    }
+    context_.return_stack = stack_[user];
+    // RF only matters to breakpoints, and none is armed here; the next instruction ends it.
+    state_.eflags &= ~eflags::kRf;
+    give_flags();
+    code_changed_ = false;
+}
+
+void Jit::keep_return_stack(u64 dropped_bytes) {
+    if (!code_changed_) {
+        stack_[entered_user_] = context_.return_stack + dropped_bytes;
+    }
+}
+
+u32 Jit::jump_or_leave(Exit why) {
+    keep_return_stack(8);  // without the call that led here
+    if (why == Exit::undelivered) {
+        deliver();
+    }
+    if (shut_down_ || !cpu_.flat() || needs_interpreter()) {
+        return static_cast<u32>(Exit::done);
+    }
+    prepare_to_enter();
+    return entered_user_ ? jit::kJumpUser : jit::kJumpSupervisor;
+}
+
 // Tells emitted code when to look up. False: now.
-bool Jit::set_stop(u64 end) {
+bool Jit::set_stop() {
     const u64 now = state_.instructions;
-    const u64 last = end < jit::kMostUnpolled ? 0 : end - jit::kMostUnpolled;
+    const u64 last = end_ < jit::kMostUnpolled ? 0 : end_ - jit::kMostUnpolled;
     if (now >= last) {
         return false;
     }
@@ -365,7 +390,7 @@ bool Jit::set_stop(u64 end) {
     return true;
 }
 
-void Jit::deliver(u64& end, ExitReasons& reasons) {
+void Jit::deliver() {
     ++counters_.faults;
     const GuestFault fault = cpu_.fault();  // delivery may raise others into the same place
     if (!fault.is_trap) {
@@ -373,8 +398,8 @@ void Jit::deliver(u64& end, ExitReasons& reasons) {
     }
     // Costs one of the budget: a handler that faults at its first instruction must not keep the run
     // for ever.
-    end -= end > state_.instructions ? 1 : 0;
-    reasons.shutdown = !deliver_fault(cpu_, fault);
+    end_ -= end_ > state_.instructions ? 1 : 0;
+    shut_down_ = !deliver_fault(cpu_, fault);
 }
 
 // The block for EIP, made if need be; null: its first instruction cannot be translated.
@@ -468,7 +493,7 @@ jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* s
     const auto faulted = [&](const GuestFault& fault) -> jit::Reached {
         go_back_to(locate(site));
         cpu_.raise(fault);
-        context_.exit = static_cast<u32>(Exit::undelivered);
+        context_.exit = jump_or_leave(Exit::undelivered);
         return {0, 0};
     };
     const bool reads = kind == jit::AccessKind::read || kind == jit::AccessKind::read_first;
@@ -494,12 +519,9 @@ jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* s
     }
     const Place place = locate(site);
     bool near = false;
-    if (!finish_at(place, near)) {
-        context_.exit = static_cast<u32>(Exit::undelivered);
-        return {0, 0};
-    }
-    if (place.site.resume == 0 || !near) {
-        context_.exit = static_cast<u32>(Exit::done);
+    const bool done = finish_at(place, near);
+    if (!done || !near || place.site.resume == 0) {
+        context_.exit = jump_or_leave(done ? Exit::done : Exit::undelivered);
         return {0, 0};
     }
     state_.instructions += place.site.left - 1u;
@@ -522,13 +544,29 @@ jit::Reached Jit::share(u32 address, u32 size, jit::AccessKind kind, const u8* s
     if (++place.block.escapes == kMostEscapes) {
         escaped_ = &place.block;
     }
+    keep_return_stack(8);
     context_.exit = static_cast<u32>(Exit::plain);
     return {0, 0};
 }
 
-Exit Jit::finish(const u8* site) noexcept {
+u32 Jit::finish(const u8* site) noexcept {
     bool near = false;
-    return finish_at(locate(site), near) ? Exit::done : Exit::undelivered;
+    return jump_or_leave(finish_at(locate(site), near) ? Exit::done : Exit::undelivered);
+}
+
+// Only if that is all there is to the instruction: what faults, or makes a segment that blocks are
+// not for, is left to the interpreter.
+bool Jit::load_segment(Seg seg, u16 selector) noexcept {
+    const Segment before = state_.segment(seg);
+    if (!load_segment_register(cpu_, seg, selector)) {
+        return false;
+    }
+    if (!cpu_.flat() || code_changed_) {
+        state_.segment(seg) = before;
+        cpu_.segment_changed(seg);
+        return false;
+    }
+    return true;
 }
 
 Jit::Place Jit::locate(const u8* return_address) const {
@@ -634,12 +672,12 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     }
     if (!what.handler(cpu_, what.insn)) {
         state_.instructions = count - what.left;
-        return static_cast<u32>(Exit::undelivered);
+        return jump_or_leave(Exit::undelivered);
     }
     state_.eip = cpu_.next_eip;
     if (what.ends_block || state_.eip != next || code_changed_ || !cpu_.flat()) {
         state_.instructions = count - what.left + 1;
-        return static_cast<u32>(Exit::done);
+        return jump_or_leave(Exit::done);
     }
     give_flags();
     return jit::kGoOn;

@@ -43,7 +43,8 @@ class Jit final : public Engine, private CodeWatcher {
     // For emitted code (helpers.h).
     jit::Reached reach(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
     jit::Reached share(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
-    jit::Exit finish(const u8* site) noexcept;
+    u32 finish(const u8* site) noexcept;
+    bool load_segment(Seg seg, u16 selector) noexcept;
     u32 load_fpu() noexcept;
     u32 interpret(const jit::Interpreted& what) noexcept;
 
@@ -51,7 +52,11 @@ class Jit final : public Engine, private CodeWatcher {
     // What emitted code cannot look after itself.
     [[nodiscard]] bool needs_interpreter();
     void give_back_held();
-    [[nodiscard]] bool stay_in_blocks(u64& end, ExitReasons& reasons);
+    [[nodiscard]] bool stay_in_blocks();
+    void prepare_to_enter();
+    void keep_return_stack(u64 dropped_bytes);
+    // The state is complete: whether emitted code goes on at EIP at once (jit::kJump…), or is left.
+    [[nodiscard]] u32 jump_or_leave(jit::Exit why);
     // `far`: with an entry for jumps from other pages.
     [[nodiscard]] jit::Block* find_block(bool far);
     // A block at the linear `eip` in which each access looks at the tables.
@@ -71,8 +76,8 @@ class Jit final : public Engine, private CodeWatcher {
     void go_back_to(const Place& place);
     [[nodiscard]] Insn decode_at(const Place& place);
     [[nodiscard]] bool finish_at(const Place& place, bool& near);
-    void deliver(u64& end, ExitReasons& reasons);
-    [[nodiscard]] bool set_stop(u64 end);
+    void deliver();
+    [[nodiscard]] bool set_stop();
 
     void reset_return_stacks();
     void sync_fpu();    // what is parked in the context goes to CpuState
@@ -108,6 +113,9 @@ class Jit final : public Engine, private CodeWatcher {
     jit::BlockCache cache_;
     JitCounters counters_;
 
+    u64 end_ = 0;                    // of the budget, as CpuState::instructions counts
+    bool shut_down_ = false;         // a fault could not be delivered
+    bool entered_user_ = false;      // whose return stack emitted code is on
     u64 stop_ = 0;                   // what was stored as stop_at
     bool code_changed_ = false;      // since emitted code was entered
     jit::Block* escaped_ = nullptr;  // left for its plain self too often

@@ -42,6 +42,7 @@ class ThunkEmitter {
                 a_.jmp(Imm(thunks_.indirect[user]));
             });
         }
+        jump_or_leave_ = emit([&] { emit_jump_or_leave(); });
         for (unsigned kind = 0; kind < kAccessKinds; ++kind) {
             for (unsigned n = 0; n < kAccessSizes.size(); ++n) {
                 thunks_.access[kind][n] =
@@ -51,6 +52,9 @@ class ThunkEmitter {
         thunks_.share[0] = emit([&] { emit_share(AccessKind::read); });
         thunks_.share[1] = emit([&] { emit_share(AccessKind::write); });
         thunks_.finish = emit([&] { emit_finish(); });
+        for (unsigned seg = 0; seg < kSegCount; ++seg) {
+            thunks_.load_segment[seg] = emit([&] { emit_load_segment(seg); });
+        }
         for (unsigned shift = 0; shift < 3; ++shift) {
             thunks_.copy[shift] = emit([&] { emit_copy(shift); });
             thunks_.fill[shift] = emit([&] { emit_fill(shift); });
@@ -290,8 +294,46 @@ class ThunkEmitter {
     }
     void leave_asked() {
         a_.mov(eax, ENNEAD_CONTEXT(exit));
-        a_.add(ENNEAD_CONTEXT(return_stack), 8);
+        a_.jmp(Imm(jump_or_leave_));
+    }
+
+    // The state is saved. EAX: an Exit, or where to go on.
+    void emit_jump_or_leave() {
+        Label supervisor = a_.newLabel(), user = a_.newLabel();
+        a_.cmp(eax, Imm(static_cast<i32>(kJumpSupervisor)));
+        a_.je(supervisor);
+        a_.cmp(eax, Imm(static_cast<i32>(kJumpUser)));
+        a_.je(user);
         a_.jmp(Imm(leave_saved_));
+        for (const bool to_user : {false, true}) {
+            a_.bind(to_user ? user : supervisor);
+            a_.mov(rsp, ENNEAD_CONTEXT(return_stack));
+            a_.mov(r14d, state_field(offsetof(CpuState, eip), 4));
+            load_count();
+            restore_flags();
+            load_gprs(kKeptGprs);
+            load_gprs(kVolatileGprs);
+            a_.jmp(Imm(thunks_.indirect[to_user]));
+        }
+    }
+
+    void emit_load_segment(unsigned seg) {
+        Label refused = a_.newLabel();
+        store_gprs(kVolatileGprs);
+        store_temporaries();
+        remember_fpu();
+        a_.mov(esi, seg);
+        a_.mov(edx, r11d);
+        call(load_segment);
+        a_.mov(r13d, eax);
+        load_temporaries();
+        recall_fpu();
+        load_gprs(kVolatileGprs);
+        a_.test(r13d, r13d);
+        a_.jz(refused);
+        a_.ret();
+        a_.bind(refused);
+        a_.jmp(Imm(thunks_.finish));
     }
 
     void emit_share(AccessKind kind) {
@@ -314,15 +356,14 @@ class ThunkEmitter {
         park_fpu();
         a_.mov(rsi, ptr(rsp));
         call(finish_instruction);
-        a_.add(ENNEAD_CONTEXT(return_stack), 8);
-        a_.jmp(Imm(leave_saved_));
+        a_.jmp(Imm(jump_or_leave_));
     }
 
     // The host's own REP takes tens of cycles to start, which is much for what is short.
     static constexpr u32 kMostByVector = 512, kVector = 16;
 
-    // 16 bytes at a time do what one element after the other does, if the two places are at least so
-    // far from each other.
+    // 16 bytes at a time do what one element after the other does, if the two places are at least
+    // so far from each other.
     void emit_copy(unsigned shift) {
         Label by_rep = a_.newLabel(), next = a_.newLabel(), rest = a_.newLabel(),
               done = a_.newLabel(), quarter = a_.newLabel();
@@ -446,8 +487,7 @@ class ThunkEmitter {
         load_gprs(kVolatileGprs);
         a_.ret();
         a_.bind(leave);
-        a_.add(ENNEAD_CONTEXT(return_stack), 8);
-        a_.jmp(Imm(leave_saved_));
+        a_.jmp(Imm(jump_or_leave_));
     }
 
 #undef ENNEAD_CONTEXT
@@ -457,6 +497,7 @@ class ThunkEmitter {
     Assembler a_;
     const u8* leave_ = nullptr;
     const u8* leave_saved_ = nullptr;
+    const u8* jump_or_leave_ = nullptr;
 };
 
 }  // namespace

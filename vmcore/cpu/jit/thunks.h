@@ -51,6 +51,11 @@ struct Thunks {
     // To be called from a Site: the interpreter does its instruction; does not come back.
     const u8* finish = nullptr;
 
+    // To be called from a Site, by Seg: loads the segment register with the selector in R11, or has
+    // the interpreter do all of the instruction, and does not come back. All but R13 and the flags
+    // stay.
+    std::array<const u8*, kSegCount> load_segment{};
+
     // To be called when the guest's x87 and SSE state is wanted in the host's registers. R13:
     // JitContext::fpu_live by now; 0: it cannot be there. All but R13 and the flags stay.
     const u8* load_fpu = nullptr;
