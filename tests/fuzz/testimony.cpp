@@ -138,7 +138,8 @@ bool Testimony::concerns(const Insn& insn, const GuestFault& fault) {
     if (insn.op == Op::popa) {
         return false;
     }
-    return !by_segment || opcode_row(insn.row).has(OpcodeRow::kPrivileged);
+    return !by_segment ||
+           (opcode_row(insn.row).has(OpcodeRow::kPrivileged) && !insn.has_memory);
 }
 
 bool Testimony::spoils_flags(const Insn& insn) {
