@@ -148,7 +148,14 @@ void BlockEmitter::call_interpreter(const Interpreted* what) {
 
 void BlockEmitter::interpreted(bool ends) {
     need_flags();
-    call_interpreter(record(ends));
+    Interpreted* const what = record(ends);
+    if (ends) {
+        // Not a call: the host's predictor of returns would keep it for ever.
+        a_.mov(r13, reinterpret_cast<u64>(what));
+        jump_to(thunks_.interpret);
+    } else {
+        call_interpreter(what);
+    }
     flags_ = {};
     producer_ = -1;
     checked_fs_ = checked_gs_ = false;

@@ -363,8 +363,8 @@ void Jit::keep_return_stack(u64 dropped_bytes) {
     }
 }
 
-u32 Jit::jump_or_leave(Exit why) {
-    keep_return_stack(8);  // without the call that led here
+u32 Jit::jump_or_leave(Exit why, u64 called_bytes) {
+    keep_return_stack(called_bytes);
     if (why == Exit::undelivered) {
         deliver();
     }
@@ -663,6 +663,7 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     ++counters_.interpreted[static_cast<std::size_t>(what.insn.op)];
     take_flags();
     state_.eip = what.eip;
+    const u64 called_bytes = what.ends_block ? 0 : 8;
     const u64 count = state_.instructions;  // that of the whole block
     const u32 next = what.eip + what.insn.length;
     cpu_.next_eip = next;
@@ -672,12 +673,12 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     }
     if (!what.handler(cpu_, what.insn)) {
         state_.instructions = count - what.left;
-        return jump_or_leave(Exit::undelivered);
+        return jump_or_leave(Exit::undelivered, called_bytes);
     }
     state_.eip = cpu_.next_eip;
     if (what.ends_block || state_.eip != next || code_changed_ || !cpu_.flat()) {
         state_.instructions = count - what.left + 1;
-        return jump_or_leave(Exit::done);
+        return jump_or_leave(Exit::done, called_bytes);
     }
     give_flags();
     return jit::kGoOn;

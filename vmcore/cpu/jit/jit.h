@@ -56,7 +56,8 @@ class Jit final : public Engine, private CodeWatcher {
     void prepare_to_enter();
     void keep_return_stack(u64 dropped_bytes);
     // The state is complete: whether emitted code goes on at EIP at once (jit::kJump…), or is left.
-    [[nodiscard]] u32 jump_or_leave(jit::Exit why);
+    // `called_bytes`: what the way here has pushed.
+    [[nodiscard]] u32 jump_or_leave(jit::Exit why, u64 called_bytes = 8);
     // `far`: with an entry for jumps from other pages.
     [[nodiscard]] jit::Block* find_block(bool far);
     // A block at the linear `eip` in which each access looks at the tables.

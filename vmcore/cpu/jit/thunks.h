@@ -65,6 +65,7 @@ struct Thunks {
     std::array<const u8*, 3> copy{}, fill{};
 
     // Carries out the Interpreted at R13. Keeps nothing but what the instruction does not change.
+    // To be jumped to if it ends its block.
     const u8* interpret = nullptr;
 };
 
