@@ -9,8 +9,8 @@
 namespace ennead::vmcore::jit {
 namespace {
 
-// The check costs as much as the look-ups of two accesses.
-constexpr unsigned kLeastAccesses = 3;
+// The check costs a little more than the look-up of one access.
+constexpr unsigned kLeastAccesses = 2;
 constexpr u32 kMostSpan = 2048;
 
 struct Extent {
