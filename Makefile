@@ -40,7 +40,7 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
 # --- targets ---------------------------------------------------------------------------------------------------
-.PHONY: all run test programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
+.PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
 .PHONY: bench bench-programs bench-packages debian-root
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -55,6 +55,11 @@ run: packages
 test: packages test-packages
 	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ)
 	@BUILD=$(BUILD) sh tests/run.sh $(UNIT_TESTS)
+
+# What takes minutes, or fetches much.
+test-long: packages test-packages
+	@$(MAKE) $(PARALLEL) programs guest
+	@BUILD=$(BUILD) LONG=1 sh tests/run.sh
 
 programs: $(PROGRAMS)
 guest: $(GUEST)
@@ -255,6 +260,7 @@ format:
 help:
 	@echo 'make run      install what is missing, build, start a VM and attach to its console'
 	@echo 'make test     the same set-up, then every test'
+	@echo 'make test-long   what takes minutes: Debian programs in the guest'
 	@echo 'make          build $(BUILD)/ennead, ennead-vm, guest/bzImage and guest/root/'
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'

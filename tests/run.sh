@@ -1,11 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs the unit test programs given, then (unless UNIT_ONLY is set) every end-to-end test; counts what happened.
-# Environment: BUILD, the build folder; ONLY, a word that the end-to-end tests to run have in their names.
+# Environment: BUILD, the build folder; ONLY, a word that the end-to-end tests to run have in their names; LONG: run
+# tests/long/*.sh instead.
 set -u
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 passed=0 failed=0 skipped=0
+limit=300 # seconds that a script may take
 logs=$BUILD/test-logs
 mkdir -p "$logs"
 
@@ -35,7 +37,7 @@ run_script() {
     name=$(basename "$1" .sh)
     log=$logs/$name.log
     printf '%s' "== $1 "
-    BUILD=$BUILD timeout 300 sh "$@" </dev/null >"$log" 2>&1
+    BUILD=$BUILD timeout "$limit" sh "$@" </dev/null >"$log" 2>&1
     case $? in
     0) passed=$((passed + 1)) && echo passed ;;
     77) skipped=$((skipped + 1)) && echo "skipped: $(tail -n 1 "$log")" ;;
@@ -43,7 +45,14 @@ run_script() {
     esac
 }
 
-if [ -z "${UNIT_ONLY:-}" ]; then
+if [ -n "${LONG:-}" ]; then
+    limit=1800
+    for script in tests/long/*.sh; do
+        case $script in
+        *"${ONLY:-}"*) run_script "$script" ;;
+        esac
+    done
+elif [ -z "${UNIT_ONLY:-}" ]; then
     # The fuzzer keeps one core busy while the other tests mostly wait: about a minute. Always the same cases, so that
     # a failure is a change's; `make fuzz-cpu` looks for new ones.
     fuzz=$BUILD/tests/fuzz_cpu fuzzing=
