@@ -201,22 +201,22 @@ std::vector<std::pair<std::string, u64>> Jit::counters() const {
 ExitReasons Jit::run(u64 budget_instructions) {
     const u64 left = std::numeric_limits<u64>::max() - state_.instructions;
     end_ = state_.instructions + std::min(budget_instructions, left);
-    if (budget_instructions >= kExactBudget) {
-        end_ -= jit::kMostUnpolled;
-    }
+    const bool exact = budget_instructions < kExactBudget;
     shut_down_ = false;
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
     for (;;) {
-        if (state_.instructions >= end_) {
+        // Too few for whole blocks: the interpreter does them only if the budget is to be obeyed.
+        const bool few = state_.instructions + jit::kMostUnpolled >= end_;
+        if (state_.instructions >= end_ || (few && !exact)) {
             reasons.budget = true;
             break;
         }
         u64 alone = 0;  // instructions for the interpreter
         if (!cpu_.flat() || needs_interpreter()) {
             alone = cpu_.flat() ? 1 : kInterpretedRun;
-        } else if (end_ - state_.instructions <= jit::kMostUnpolled) {
-            alone = jit::kMostUnpolled;  // too few for whole blocks
+        } else if (few) {
+            alone = jit::kMostUnpolled;
         } else if (!stay_in_blocks()) {
             alone = 1;
         }
