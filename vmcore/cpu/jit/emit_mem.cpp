@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The way to an operand in memory: address, translation by the flat tables, and what is done when
 // that fails.
-#include <bit>
 #include <cstddef>
 
 #include "vmcore/cpu/decode/tables.h"

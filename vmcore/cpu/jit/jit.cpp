@@ -531,17 +531,21 @@ jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* s
 
 jit::Reached Jit::share(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept {
     ++counters_.slow_accesses;
-    GuestFault ignored;
-    u8* host = nullptr;
     const Access access = kind == jit::AccessKind::read ? Access::read : Access::write;
-    if ((address & kPageMask) <= kPageSize - size &&
-        cpu_.mmu.find_place(LinearAddr{address}, size, access, cpu_.mmu.user(), host, ignored) ==
-            Mmu::Place::memory) {
+    GuestFault ignored;  // the plain block finds which of the accesses faults, and how
+    u8* host = nullptr;
+    Mmu::Place where = Mmu::Place::other;
+    if ((address & kPageMask) <= kPageSize - size) {
+        where =
+            cpu_.mmu.find_place(LinearAddr{address}, size, access, cpu_.mmu.user(), host, ignored);
+    }
+    if (where == Mmu::Place::memory) {
         return {reinterpret_cast<u64>(host), 0};
     }
     const Place place = locate(site);
     go_back_to(place);
-    if (++place.block.escapes == kMostEscapes) {
+    // A page fault is over once it is handled; devices and page ends stay where they are.
+    if (where == Mmu::Place::other && ++place.block.escapes == kMostEscapes) {
         escaped_ = &place.block;
     }
     keep_return_stack(8);
