@@ -98,7 +98,8 @@ class HostSimd {
     [[nodiscard]] std::optional<u32> run(HostState& state) {
         const u32 control = mxcsr::kReset;
         std::optional<u32> trap;
-        if (sigsetjmp(jump_, 0) == 0) {
+        // With the signal mask: the thread sanitizer blocks all signals in a handler.
+        if (sigsetjmp(jump_, 1) == 0) {
             reinterpret_cast<void (*)(HostState*)>(code_)(&state);
         } else {
             trap = trap_mxcsr_;
