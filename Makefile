@@ -114,7 +114,8 @@ $(BUILD)/obj/vmcore/machine/firmware.o $(BUILD)/obj/tests/vmcore/machine/firmwar
 $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call library,vmcore)
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
-$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES))) \
+$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
+                           $(wildcard srv/ennead-vm/disk_*.cpp)) \
                          $(call library,p9) $(call library,synthfs)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no
