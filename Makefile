@@ -18,7 +18,7 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
-TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps
+TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
@@ -119,7 +119,8 @@ $(BUILD)/obj/vmcore/machine/firmware.o $(BUILD)/obj/tests/vmcore/machine/firmwar
 $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call library,vmcore)
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
-$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES))) \
+$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
+                           $(wildcard srv/ennead-vm/disk_*.cpp)) \
                          $(call library,p9) $(call library,synthfs)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no

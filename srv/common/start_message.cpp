@@ -11,6 +11,27 @@ namespace ennead::srv {
 using synthfs::Checked;
 using synthfs::make_fault;
 
+namespace {
+
+// `disk NUMBER IMAGE [LAYER MAP]`
+Checked<StartMessage::Disk> decode_disk(const synthfs::Command& command) {
+    if (command.arg_count() != 2 && command.arg_count() != 4) {
+        return make_fault(EINVAL, "start message: disk takes 2 or 4 values");
+    }
+    int values[4] = {-1, -1, -1, -1};
+    for (std::size_t i = 0; i < command.arg_count(); i++) {
+        const auto number =
+            synthfs::parse_number(command.arg(i), {.max = i == 0 ? 3u : unsigned{INT_MAX}});
+        if (!number) {
+            return number.error();
+        }
+        values[i] = static_cast<int>(number.value());
+    }
+    return StartMessage::Disk{static_cast<unsigned>(values[0]), values[1], values[2], values[3]};
+}
+
+}  // namespace
+
 std::string StartMessage::encode() const {
     std::string text;
     const auto line = [&text](std::string_view key, std::string_view value) {
@@ -29,6 +50,14 @@ std::string StartMessage::encode() const {
     for (const Initrd& initrd : initrds) {
         text += "initrd " + std::to_string(initrd.fd) + ' ' + synthfs::quote(initrd.name) + '\n';
     }
+    for (const Disk& disk : disks) {
+        text += "disk " + std::to_string(disk.number) + ' ' + std::to_string(disk.image_fd);
+        if (disk.layer_fd >= 0) {
+            text += ' ' + std::to_string(disk.layer_fd) + ' ' + std::to_string(disk.map_fd);
+        }
+        text += '\n';
+    }
+    line("bootfirst", disks_first ? "disks" : "kernel");
     for (int fd : root_lower_fds) {
         line("lower", std::to_string(fd));
     }
@@ -44,12 +73,24 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
     StartMessage message;
     for (const synthfs::Command& command : commands.value()) {
         const std::string& key = command.verb();
+        if (key == "disk") {
+            const auto disk = decode_disk(command);
+            if (!disk) {
+                return disk.error();
+            }
+            message.disks.push_back(disk.value());
+            continue;
+        }
         const std::size_t wanted = key == "initrd" ? 2 : 1;
         if (command.arg_count() != wanted) {
             return make_fault(EINVAL, "start message: %s takes %zu values", key.c_str(), wanted);
         }
         if (key == "cmdline") {
             message.command_line = command.arg(0).text;
+            continue;
+        }
+        if (key == "bootfirst") {
+            message.disks_first = command.arg(0).text == "disks";
             continue;
         }
         if (key == "engine") {

@@ -35,6 +35,14 @@ struct StartMessage {
         bool operator==(const Initrd&) const = default;
     };
     std::vector<Initrd> initrds;
+    struct Disk {
+        unsigned number = 0;  // 0…3
+        int image_fd = -1;
+        int layer_fd = -1, map_fd = -1;  // -1: the image is written through
+        bool operator==(const Disk&) const = default;
+    };
+    std::vector<Disk> disks;
+    bool disks_first = false;  // of a BIOS: before the kernel
     std::vector<int> root_lower_fds;  // O_PATH directories, top layer first
     int root_upper_fd = -1;           // O_PATH directory, private and writable
 

@@ -138,6 +138,14 @@ void LiveDir::state_changed(RunState state, vmcore::OffReason reason, std::uint6
     }
 }
 
+void LiveDir::report(const std::string& file, int errnum, std::string text) {
+    synthfs::ErrorRecord record;
+    record.errnum = errnum;
+    record.file = file;
+    record.text = std::move(text);
+    error_sink()(record);
+}
+
 void LiveDir::input_room() {
     console_->wake();
     com_[0]->wake();

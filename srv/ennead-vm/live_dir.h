@@ -39,6 +39,8 @@ class LiveDir {
     void state_changed(vmcore::RunState state, vmcore::OffReason reason,
                        std::uint64_t instructions);
     void input_room();
+    // A line for the VM's `error` file that no operation on a file caused.
+    void report(const std::string& file, int errnum, std::string text);
 
   private:
     // Does `work` on the vCPU thread and `then` here with what it gave.

@@ -25,6 +25,8 @@ void settle() {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     std::signal(SIGPIPE, SIG_IGN);
+    // A limit on the size of files is the guest's I/O error, as a full disk is.
+    std::signal(SIGXFSZ, SIG_IGN);
     rlimit none{0, 0};
     setrlimit(RLIMIT_CORE, &none);
     rlimit files{};

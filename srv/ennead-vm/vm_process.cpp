@@ -65,7 +65,12 @@ void log_line(std::string_view line) {
 }  // namespace
 
 VmProcess::~VmProcess() {
-    // The vCPU thread first: it still calls into what follows.
+    for (const auto& disk : disks_) {
+        if (disk) {
+            disk->stop();
+        }
+    }
+    // The vCPU thread next: it still calls into what follows.
     vcpu_ = nullptr;
     link_ = nullptr;
 }
@@ -98,6 +103,10 @@ Checked<> VmProcess::build(const StartMessage& message) {
             return initrd.error();
         }
         config.initrds.push_back({std::move(initrd.value()), each.name});
+    }
+    config.disks_first = message.disks_first;
+    if (auto opened = open_disks(message, config); !opened) {
+        return opened.error();
     }
     auto root = synthfs::make_overlay(message.root_lower_fds, message.root_upper_fd);
     if (!root) {
@@ -139,14 +148,79 @@ Checked<> VmProcess::build(const StartMessage& message) {
     }
     vcpu_ = std::make_unique<vmcore::Vcpu>(
         std::move(machine.value()), [this](vmcore::RunState state, vmcore::OffReason reason) {
-            boost::asio::post(
-                io_, [this, state, reason, count = vcpu_->machine().cpu().state.instructions] {
+            auto tell = [this, state, reason, count = vcpu_->machine().cpu().state.instructions] {
+                boost::asio::post(io_, [this, state, reason, count] {
                     live_->state_changed(state, reason, count);
                 });
+            };
+            if (state == vmcore::RunState::off) {
+                close_disks(std::move(tell));
+            } else {
+                tell();
+            }
         });
     guest_root_->attach(*vcpu_);
     live_->attach(*vcpu_);
     return synthfs::success();
+}
+
+Checked<> VmProcess::open_disks(const StartMessage& message, vmcore::MachineConfig& config) {
+    for (const StartMessage::Disk& each : message.disks) {
+        auto image = each.layer_fd < 0 ? DiskImage::write_through(Fd(each.image_fd))
+                                       : DiskImage::copy_on_write(
+                                             Fd(each.image_fd), Fd(each.layer_fd), Fd(each.map_fd));
+        const std::string name = "disk" + std::to_string(each.number);
+        if (!image) {
+            return make_fault(image.error().errnum, "%s: %s", name.c_str(),
+                              image.error().text.c_str());
+        }
+        config.disks.push_back({.number = each.number,
+                                .config = {.sectors = image.value()->sectors(),
+                                           .read_only = false,
+                                           .serial = "ennead-" + name}});
+        disks_[each.number] = std::make_unique<DiskWorker>(
+            std::move(image.value()),
+            [this, number = each.number](vmcore::BlockRequest request, int errnum) {
+                disk_done(number, std::move(request), errnum);
+            });
+    }
+    return synthfs::success();
+}
+
+// On the disk's thread.
+void VmProcess::disk_done(unsigned number, vmcore::BlockRequest request, int errnum) {
+    if (errnum != 0) {
+        // A full host fails every request; `error` has room for few lines.
+        constexpr std::uint64_t kPauseS = 10;
+        std::timespec now{};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        std::uint64_t& last = last_disk_error_s_[number];
+        const auto seconds = static_cast<std::uint64_t>(now.tv_sec);
+        if (last == 0 || seconds - last >= kPauseS) {
+            last = seconds;
+            boost::asio::post(io_, [this, number, errnum, what = describe_request(request)] {
+                live_->report("disk" + std::to_string(number), errnum,
+                              what + ": " + std::strerror(errnum));
+            });
+        }
+    }
+    vcpu_->post([number, errnum, done = std::make_shared<vmcore::BlockRequest>(std::move(request))](
+                    vmcore::Vcpu& vcpu) {
+        const bool is_read = done->kind == vmcore::BlockRequest::Kind::read;
+        vcpu.machine().complete_disk(
+            number, done->id, errnum == 0,
+            is_read ? std::span<const std::byte>(done->data) : std::span<const std::byte>());
+    });
+}
+
+// The machine is off: another may have the disks. `then` is called on any thread.
+void VmProcess::close_disks(std::function<void()> then) {
+    for (const auto& disk : disks_) {
+        if (disk) {
+            then = [&disk, then = std::move(then)] { disk->close(then); };
+        }
+    }
+    then();
 }
 
 vmcore::MachineHooks VmProcess::hooks() {
@@ -169,6 +243,10 @@ vmcore::MachineHooks VmProcess::hooks() {
         .p9_request =
             [this](vmcore::P9Request request) { guest_root_->request(std::move(request)); },
         .p9_reset = [this] { guest_root_->reset(); },
+        .disk_request =
+            [this](unsigned number, vmcore::BlockRequest request) {
+                disks_[number]->submit(std::move(request));
+            },
         .wall_clock = wall_clock_ns,
     };
 }

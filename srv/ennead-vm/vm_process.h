@@ -6,13 +6,16 @@
 #include <utility>
 // Asio 1.74 forgets <utility> under C++20, so it comes first.
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 
 #include "p9/stream.h"
 #include "srv/common/start_message.h"
+#include "srv/ennead-vm/disk_worker.h"
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/live_dir.h"
+#include "vmcore/machine/pc.h"
 #include "vmcore/machine/vcpu.h"
 
 namespace ennead::srv {
@@ -31,6 +34,9 @@ class VmProcess {
 
   private:
     [[nodiscard]] vmcore::MachineHooks hooks();
+    synthfs::Checked<> open_disks(const StartMessage& message, vmcore::MachineConfig& config);
+    void disk_done(unsigned number, vmcore::BlockRequest request, int errnum);
+    void close_disks(std::function<void()> then);
 
     // Ends when the vCPU thread has ended: it posts here.
     boost::asio::io_context io_;
@@ -38,6 +44,9 @@ class VmProcess {
     std::unique_ptr<LiveDir> live_;
     std::shared_ptr<p9::ServerConnection> link_;
     std::unique_ptr<vmcore::Vcpu> vcpu_;
+    // Their threads end before the vCPU's, to which they post.
+    std::unique_ptr<DiskWorker> disks_[vmcore::kMaxDisks];
+    std::uint64_t last_disk_error_s_[vmcore::kMaxDisks] = {};  // each its disk's thread's
 };
 
 }  // namespace ennead::srv

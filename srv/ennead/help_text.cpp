@@ -37,6 +37,7 @@ In N/
 Settings
     mem 128M   cpus 1   engine jit|interp   boot direct|bios
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
+    disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out

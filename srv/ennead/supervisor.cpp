@@ -49,26 +49,6 @@ Checked<Fd> message_file(const std::string& text) {
 
 }  // namespace
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-    if (this != &other) {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-        fd_ = other.release();
-    }
-    return *this;
-}
-
-Fd::~Fd() {
-    if (fd_ >= 0) {
-        close(fd_);
-    }
-}
-
-int Fd::release() {
-    return std::exchange(fd_, -1);
-}
-
 Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io,
                                                      const std::string& program,
                                                      StartMessage message, Grants grants,
@@ -92,6 +72,14 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
     }
     for (Grants::Initrd& initrd : grants.initrds) {
         message.initrds.push_back({grant(std::move(initrd.file)), std::move(initrd.name)});
+    }
+    for (Grants::Disk& disk : grants.disks) {
+        StartMessage::Disk told{.number = disk.number, .image_fd = grant(std::move(disk.image))};
+        if (disk.layer) {
+            told.layer_fd = grant(std::move(disk.layer));
+            told.map_fd = grant(std::move(disk.map));
+        }
+        message.disks.push_back(told);
     }
     message.root_lower_fds = {grant(std::move(grants.root_lower))};
     message.root_upper_fd = grant(std::move(grants.root_upper));

@@ -11,26 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "srv/common/fd.h"
 #include "srv/common/start_message.h"
 #include "synthfs/fault.h"
 
 namespace ennead::srv {
-
-// An owned file descriptor.
-class Fd {
-  public:
-    Fd() = default;
-    explicit Fd(int fd) : fd_(fd) {}
-    Fd(Fd&& other) noexcept : fd_(other.release()) {}
-    Fd& operator=(Fd&& other) noexcept;
-    ~Fd();
-    [[nodiscard]] int get() const { return fd_; }
-    [[nodiscard]] int release();
-    explicit operator bool() const { return fd_ >= 0; }
-
-  private:
-    int fd_ = -1;
-};
 
 // What a VM process is given, all of it close-on-exec here.
 struct Grants {
@@ -41,6 +26,12 @@ struct Grants {
         std::string name;  // for the guest
     };
     std::vector<Initrd> initrds;
+    struct Disk {
+        unsigned number;
+        Fd image;
+        Fd layer, map;  // empty: the image is written through
+    };
+    std::vector<Disk> disks;
     Fd root_lower;
     Fd root_upper;
 };

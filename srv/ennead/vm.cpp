@@ -3,6 +3,7 @@
 #include "srv/ennead/vm.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +71,55 @@ Checked<Fd> open_bios(const std::string& path) {
                           path.c_str(), static_cast<long long>(st.st_size));
     }
     return fd;
+}
+
+// An image that is written through is locked against all others, one that is only read against
+// those who write. The lock belongs to the open file, and so goes with the VM's process.
+Checked<Fd> open_disk(const Settings::Disk& disk) {
+    const std::string what = "disk" + std::to_string(disk.number);
+    auto fd = open_or_say(disk.path, (disk.written_through ? O_RDWR : O_RDONLY) | O_NONBLOCK,
+                          what.c_str());
+    struct stat st {};
+    if (!fd) {
+        return fd;
+    }
+    if (fstat(fd.value().get(), &st) != 0 || !S_ISREG(st.st_mode)) {
+        return make_fault(S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "%s %s is no regular file",
+                          what.c_str(), disk.path.c_str());
+    }
+    constexpr off_t kLeast = 512;
+    if (st.st_size < kLeast) {
+        return make_fault(EINVAL, "%s %s has less than 512 bytes", what.c_str(), disk.path.c_str());
+    }
+    if (flock(fd.value().get(), (disk.written_through ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) {
+            return make_fault(errno, "%s %s: %s", what.c_str(), disk.path.c_str(),
+                              std::strerror(errno));
+        }
+        return make_fault(EBUSY,
+                          disk.written_through ? "%s %s is in use by another machine"
+                                               : "%s %s is being written by another machine",
+                          what.c_str(), disk.path.c_str());
+    }
+    return fd;
+}
+
+// The files of a disk's layer, one pair for each image that the disk ever was.
+Checked<> open_layer(const Fd& directory, Grants::Disk& disk) {
+    struct stat st {};
+    if (fstat(disk.image.get(), &st) != 0) {
+        return make_fault(errno, "disk%u: %s", disk.number, std::strerror(errno));
+    }
+    const std::string name = "disk" + std::to_string(disk.number) + '-' +
+                             std::to_string(st.st_dev) + '-' + std::to_string(st.st_ino);
+    for (const auto& [file, suffix] : {std::pair{&disk.layer, ".layer"}, {&disk.map, ".map"}}) {
+        *file = Fd(
+            openat(directory.get(), (name + suffix).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        if (!*file) {
+            return make_fault(errno, "layer of disk%u: %s", disk.number, std::strerror(errno));
+        }
+    }
+    return synthfs::success();
 }
 
 std::string signal_name(int number) {
@@ -270,6 +320,18 @@ Checked<Grants> Vm::open_grants() const {
         }
         grants.initrds.push_back({std::move(initrd.value()), path.substr(path.rfind('/') + 1)});
     }
+    for (const Settings::Disk& disk : settings_.disks()) {
+        auto image = open_disk(disk);
+        if (!image) {
+            return image.error();
+        }
+        grants.disks.push_back({disk.number, std::move(image.value()), Fd(), Fd()});
+        if (!disk.written_through) {
+            if (auto opened = open_layer(directory_, grants.disks.back()); !opened) {
+                return opened.error();
+            }
+        }
+    }
     auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
     if (!root) {
         return root.error();
@@ -301,6 +363,7 @@ void Vm::start(CheckedReply<> reply) {
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
     message.command_line = settings_.command_line(number_);
+    message.disks_first = settings_.has_default_kernel();
     auto machine =
         RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),
                              std::move(grants.value()), machine_hooks());

@@ -119,6 +119,19 @@ Checked<std::string> check_paths(const Command& line) {
     return list;
 }
 
+// PATH, or PATH rw.
+Checked<std::string> check_disk(const Command& line) {
+    const auto path = check_path_at(line, 0);
+    if (!path) {
+        return path.error();
+    }
+    if (line.arg_count() > 2 || (line.arg_count() == 2 && line.arg(1).text != "rw")) {
+        return at(make_fault(EINVAL, "after a disk's path comes nothing or rw"), line,
+                  line.arg_count() > 2 ? 3 : 2);
+    }
+    return synthfs::quote(path.value()) + (line.arg_count() == 2 ? " rw" : "");
+}
+
 Checked<std::string> check_text(const Command& line) {
     const std::string text = line.rest();
     constexpr std::size_t kMaxCommandLine =
@@ -149,6 +162,10 @@ constexpr std::array kKeys{
     Key{"bootmenu",  Shape::word,         check_boot_menu},
     Key{"kernel",    Shape::word,         check_path},
     Key{"initrd",    Shape::words,        check_paths},
+    Key{"disk0",     Shape::words,        check_disk},
+    Key{"disk1",     Shape::words,        check_disk},
+    Key{"disk2",     Shape::words,        check_disk},
+    Key{"disk3",     Shape::words,        check_disk},
     Key{"cmdline",   Shape::rest_of_line, check_text},
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
@@ -192,6 +209,10 @@ Settings::Settings(const Installation& installation)
           {"bootmenu", "choice"},
           {"kernel", installation.kernel},
           {"initrd", ""},
+          {"disk0", ""},
+          {"disk1", ""},
+          {"disk2", ""},
+          {"disk3", ""},
           {"cmdline", ""},
           {"append", ""},
           {"root", installation.root},
@@ -255,6 +276,18 @@ std::vector<std::string> Settings::words(const std::string& key) const {
     const auto line = synthfs::parse_commands(key + ' ' + value(key));
     for (std::size_t i = 0; line && i < line.value().front().arg_count(); i++) {
         list.push_back(line.value().front().arg(i).text);
+    }
+    return list;
+}
+
+std::vector<Settings::Disk> Settings::disks() const {
+    constexpr unsigned kMost = 4;
+    std::vector<Disk> list;
+    for (unsigned number = 0; number < kMost; number++) {
+        const auto found = words("disk" + std::to_string(number));
+        if (!found.empty()) {
+            list.push_back({number, found[0], found.size() > 1});
+        }
     }
     return list;
 }

@@ -46,6 +46,14 @@ class Settings {
     [[nodiscard]] const std::string& boot_menu() const { return value("bootmenu"); }
     [[nodiscard]] const std::string& kernel() const { return value("kernel"); }
     [[nodiscard]] std::vector<std::string> initrds() const { return words("initrd"); }
+    // Whether the kernel is this installation's, which nobody asked for.
+    [[nodiscard]] bool has_default_kernel() const { return kernel() == defaults_.at("kernel"); }
+    struct Disk {
+        unsigned number;
+        std::string path;
+        bool written_through;
+    };
+    [[nodiscard]] std::vector<Disk> disks() const;
     [[nodiscard]] const std::string& root() const { return value("root"); }
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
     [[nodiscard]] std::string command_line(unsigned number) const;

@@ -18,6 +18,8 @@ StartMessage full() {
     message.boot_menu = "off";
     message.bios_debug = true;
     message.initrds = {{6, "initrd.gz"}, {11, "it's a module"}};
+    message.disks = {{0, 13, 14, 15}, {3, 16}};
+    message.disks_first = true;
     message.root_lower_fds = {7, 8, 9};
     message.root_upper_fd = 10;
     return message;
@@ -33,6 +35,8 @@ void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.boot_menu, b.boot_menu);
     EXPECT_EQ(a.bios_debug, b.bios_debug);
     EXPECT_EQ(a.initrds, b.initrds);
+    EXPECT_EQ(a.disks, b.disks);
+    EXPECT_EQ(a.disks_first, b.disks_first);
     EXPECT_EQ(a.root_lower_fds, b.root_lower_fds);
     EXPECT_EQ(a.root_upper_fd, b.root_upper_fd);
 }
@@ -65,6 +69,7 @@ TEST(StartMessage, is_lines_of_key_and_value) {
               "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\nkernel 5\n"
               "bios 12\nbootmenu off\nbiosdebug on\n"
               "initrd 6 initrd.gz\ninitrd 11 'it''s a module'\n"
+              "disk 0 13 14 15\ndisk 3 16\nbootfirst disks\n"
               "lower 7\nlower 8\nlower 9\nupper 10\n");
 }
 
@@ -78,7 +83,7 @@ TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
 
 TEST(StartMessage, what_it_does_not_know_is_refused) {
     const std::string good = full().encode();
-    for (const char* line : {"disk 5\n", "kernel\n", "initrd 5\n", "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
+    for (const char* line : {"disk 5\n", "disk 4 5\n", "disk 0 5 6\n", "disks 5\n", "kernel\n", "initrd 5\n", "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
                              "kernel 2147483648\n", "upper 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n", "vm 4294967296\n",
                              "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;

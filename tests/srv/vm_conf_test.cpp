@@ -42,6 +42,7 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
     EXPECT_EQ(settings.text(),
               "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
               "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
+              "disk0 ''\ndisk1 ''\ndisk2 ''\ndisk3 ''\n"
               "cmdline ''\nappend ''\nroot /lib/root\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
@@ -115,6 +116,30 @@ TEST_F(SettingsTest, switches_of_the_bios) {
     EXPECT_EQ(apply("biosdebug\nbootmenu"), 0);
     EXPECT_EQ(line("biosdebug"), "off");
     EXPECT_EQ(line("bootmenu"), "choice");
+}
+
+TEST_F(SettingsTest, disk_is_a_path_and_perhaps_rw) {
+    EXPECT_EQ(apply("disk0 '/a b'\ndisk3 /c rw"), 0);
+    EXPECT_EQ(line("disk0"), "'/a b'");
+    EXPECT_EQ(line("disk3"), "/c rw");
+    const auto disks = settings.disks();
+    ASSERT_EQ(disks.size(), 2u);
+    EXPECT_EQ(disks[0].path, "/a b");
+    EXPECT_FALSE(disks[0].written_through);
+    EXPECT_EQ(disks[1].number, 3u);
+    EXPECT_TRUE(disks[1].written_through);
+    Settings other = settings;
+    EXPECT_TRUE(other.apply(settings.text()));
+    EXPECT_EQ(other.text(), settings.text());
+    EXPECT_EQ(apply("disk0 a"), EINVAL);
+    EXPECT_EQ(apply("disk0 /a ro"), EINVAL);
+    EXPECT_EQ(apply("disk0 /a rw rw"), EINVAL);
+    EXPECT_EQ(apply("disk4 /a"), EINVAL);
+    EXPECT_EQ(apply("disk0 ''\ndisk3"), 0);
+    EXPECT_TRUE(settings.disks().empty());
+    EXPECT_TRUE(settings.has_default_kernel());
+    EXPECT_EQ(apply("kernel /other"), 0);
+    EXPECT_FALSE(settings.has_default_kernel());
 }
 
 TEST_F(SettingsTest, initrd_is_a_list_of_paths) {

@@ -3,6 +3,7 @@
 #include "vmcore/machine/machine.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "vmcore/machine/boot.h"
@@ -59,6 +60,15 @@ Result<> Machine::build() {
         .panicked = [this] { request(MachineRequest::panic); },
         .reset = [this] { request(MachineRequest::reset); },
     };
+    // An answer to another PC's request must not be taken for one to this one's.
+    wiring.first_disk_request = ++builds_ << 48;
+    for (const MachineConfig::Disk& disk : config_.disks) {
+        wiring.disks.push_back({.number = disk.number,
+                                .config = disk.config,
+                                .submit = [this, n = disk.number](BlockRequest request) {
+                                    hooks_.disk_request(n, std::move(request));
+                                }});
+    }
     if (config_.bios_debug) {
         wiring.debug_line = [this](std::string_view line) {
             std::vector<u8> bytes(line.begin(), line.end());
@@ -118,7 +128,19 @@ Result<> Machine::boot_through_bios(Pc& pc) {
          .kernel = config_.kernel,
          .initrd = config_.initrds.empty() ? std::span<const u8>() : config_.initrds[0].bytes,
          .command_line = config_.command_line,
-         .boot_order = {std::string(kOptionRomInBootOrder)}});
+         .boot_order = boot_order()});
+}
+
+// SeaBIOS's names of what it tries, first one first.
+std::vector<std::string> Machine::boot_order() const {
+    std::vector<std::string> order;
+    for (const MachineConfig::Disk& disk : config_.disks) {
+        char name[40];
+        std::snprintf(name, sizeof name, "/pci@i0cf8/*@%x/disk@0,0", kFirstDiskSlot + disk.number);
+        order.emplace_back(name);
+    }
+    order.emplace(config_.disks_first ? order.end() : order.begin(), kOptionRomInBootOrder);
+    return order;
 }
 
 void Machine::power_cycle() {
@@ -151,6 +173,14 @@ PhysicalMemory& Machine::memory() {
 }
 P9Channel& Machine::p9_channel() {
     return pc_->p9;
+}
+
+void Machine::complete_disk(unsigned number, u64 id, bool ok, std::span<const std::byte> data) {
+    for (const auto& disk : pc_->disks) {
+        if (disk->number == number) {
+            disk->device.complete(id, ok, data);
+        }
+    }
 }
 
 void Machine::request(MachineRequest what) {

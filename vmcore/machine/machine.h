@@ -16,6 +16,7 @@
 #include "vmcore/machine/host_clock.h"
 #include "vmcore/mem/guest_ram.h"
 #include "vmcore/result.h"
+#include "vmcore/virtio/block.h"
 #include "vmcore/virtio/p9_channel.h"
 
 namespace ennead::vmcore {
@@ -31,6 +32,13 @@ struct MachineConfig {
     BootMenu boot_menu = BootMenu::choice;
     bool bios_debug = false;  // what is written to the debug port goes to the console's output
     std::vector<u8> kernel;
+    // Whether a BIOS tries the disks before the kernel.
+    bool disks_first = false;
+    struct Disk {
+        unsigned number = 0;  // 0 to 3, each once: its PCI slot, and its place in a BIOS's order
+        BlockConfig config;
+    };
+    std::vector<Disk> disks{};
     struct Initrd {
         std::vector<u8> bytes;
         std::string name;  // of the file, without its directory
@@ -54,6 +62,9 @@ struct MachineHooks {
     std::function<void(P9Request)> p9_request;
     // The 9P device was reset: all fids are gone.
     std::function<void()> p9_reset;
+    // A request to a disk; to be answered by Machine::complete_disk() on the vCPU thread. Requests
+    // of one disk are to be done in their order.
+    std::function<void(unsigned disk, BlockRequest)> disk_request;
     // Nanoseconds since 1970, UTC; what the RTC shows.
     std::function<i64()> wall_clock;
 };
@@ -79,6 +90,9 @@ class Machine {
     [[nodiscard]] PhysicalMemory& memory();
     [[nodiscard]] GuestRam& ram() { return *ram_; }
     [[nodiscard]] P9Channel& p9_channel();
+    // Answers a request of disk `number`, as VirtioBlock::complete(). One from before a power cycle
+    // is dropped silently.
+    void complete_disk(unsigned number, u64 id, bool ok, std::span<const std::byte> data);
 
     // Gives and clears the guest's last request.
     [[nodiscard]] MachineRequest take_request();
@@ -111,6 +125,7 @@ class Machine {
     Result<> build();
     Result<> boot_directly(Pc& pc);
     Result<> boot_through_bios(Pc& pc);
+    [[nodiscard]] std::vector<std::string> boot_order() const;
     void request(MachineRequest what);
     void com_transmit(unsigned port, u8 byte);
     void console_transmit(std::span<const u8> bytes);
@@ -127,6 +142,7 @@ class Machine {
     MachineRequest request_ = MachineRequest::none;
     // From the first byte that comes through the virtio console on, COM1 no longer is the console.
     bool virtio_speaks_ = false;
+    u64 builds_ = 0;  // how many PCs there were
     Input console_in_, com_in_[2];
     std::vector<u8> com_out_[2];
     std::unique_ptr<Pc> pc_;

@@ -3,6 +3,7 @@
 #include "vmcore/machine/pc.h"
 
 #include <algorithm>
+#include <cassert>
 #include <iterator>
 #include <utility>
 
@@ -93,8 +94,18 @@ Pc::Pc(PcWiring wiring)
       rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),
       cpu(arena, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
                            .log = wiring_.log}),
-      engine(make_engine(wiring_.engine, cpu)) {}
+      engine(make_engine(wiring_.engine, cpu)) {
+    for (PcWiring::Disk& disk : wiring_.disks) {
+        assert(disk.number < kMaxDisks);
+        disks.push_back(std::make_unique<Disk>(std::move(disk), *this));
+    }
+}
 // clang-format on
+
+Pc::Disk::Disk(PcWiring::Disk wiring, Pc& pc)
+    : number(wiring.number),
+      device(std::move(wiring.config), pc.wiring_.first_disk_request, std::move(wiring.submit)),
+      pci(device, pc.wiring_.ram, pc.pci_wiring(kFirstDiskSlot + number)) {}
 
 PciDevice::Wiring Pc::pci_wiring(unsigned slot) {
     return {.ports = ports,
@@ -159,6 +170,11 @@ Result<> Pc::connect() {
     };
     for (const Place& p : places) {
         if (auto added = pci.add(p.slot, p.number, p.function); !added) {
+            return added;
+        }
+    }
+    for (const auto& disk : disks) {  // INTA → IRQ 10, 10, 11, 11
+        if (auto added = pci.add(kFirstDiskSlot + disk->number, 0, disk->pci); !added) {
             return added;
         }
     }

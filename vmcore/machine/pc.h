@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/interp/cpu.h"
@@ -27,6 +28,7 @@
 #include "vmcore/devices/rtc146818.h"
 #include "vmcore/devices/scratch_ports.h"
 #include "vmcore/devices/uart16550.h"
+#include "vmcore/virtio/block.h"
 #include "vmcore/virtio/console.h"
 #include "vmcore/virtio/p9_channel.h"
 #include "vmcore/virtio/pci_transport.h"
@@ -47,6 +49,13 @@ struct PcWiring {
     // Each line written to the debug port. Empty: there is no such port.
     std::function<void(std::string_view)> debug_line;
     P9Channel::Hooks p9;
+    struct Disk {
+        unsigned number;  // 0 to kMaxDisks - 1
+        BlockConfig config;
+        VirtioBlock::Submit submit;
+    };
+    std::vector<Disk> disks{};
+    u64 first_disk_request = 1;  // ids of disk requests count from here
     std::function<void(unsigned port, u8 byte)> com_transmit;
     std::function<void(std::span<const u8>)> console_transmit;
     std::function<i64()> wall_clock;  // ns since 1970
@@ -54,6 +63,10 @@ struct PcWiring {
     std::function<void()> panicked;
     std::function<void()> reset;
 };
+
+inline constexpr unsigned kMaxDisks = 4;
+// Disk N is in slot kFirstDiskSlot + N of PCI bus 0.
+inline constexpr unsigned kFirstDiskSlot = 5;
 
 // A PC that has just been switched on. Without a BIOS it also has been through what firmware does:
 // interrupts routed, PCI functions placed, ACPI tables in memory. vCPU thread only, but for
@@ -107,6 +120,13 @@ class Pc final : private InterruptSource {
     VirtioConsole console;
     VirtioRng rng;
     PciTransport p9_pci, console_pci, rng_pci;
+    struct Disk {
+        Disk(PcWiring::Disk wiring, Pc& pc);
+        const unsigned number;
+        VirtioBlock device;
+        PciTransport pci;
+    };
+    std::vector<std::unique_ptr<Disk>> disks;
 
     Cpu cpu;
     std::unique_ptr<Engine> engine;

@@ -95,6 +95,7 @@ u32 class_code_of(u16 virtio_id) {
     switch (virtio_id) {
         case 3:
             return 0x078000;  // communication controller, other
+        case 2:
         case 9:
             return 0x018000;  // mass storage controller, other
         default:

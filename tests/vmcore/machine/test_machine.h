@@ -43,6 +43,7 @@ inline MachineHooks hooks_into(Told& told) {
             .input_room = [] {},
             .p9_request = [](P9Request) {},
             .p9_reset = [] {},
+            .disk_request = [](unsigned, BlockRequest) {},
             .wall_clock = [] { return i64{1'700'000'000} * 1'000'000'000; }};
 }
 
