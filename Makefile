@@ -14,10 +14,10 @@ FLAGS := -std=c++20 -Wall -Wextra -pthread -I. -I$(BUILD) -D_FILE_OFFSET_BITS=64
          -DBOOST_ASIO_NO_DEPRECATED -DENNEAD_VERSION='"$(VERSION)"' $(SANITIZE)
 FUSE_FLAGS := -isystem /usr/include/fuse3
 # A program is linked only to those that it uses.
-LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
+LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
-PACKAGES := g++ fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
+PACKAGES := g++ fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 TEST_PACKAGES := libgtest-dev python3 procps
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
