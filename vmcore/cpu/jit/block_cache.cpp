@@ -151,6 +151,7 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
         }
     }
     current_->blocks.push_back(&block);
+    current_->eips.push_back(block.eip);
     return &block;
 }
 
@@ -289,6 +290,7 @@ void BlockCache::evict(unsigned region) {
         ++counters_.evicted;
     }
     regions_[region].blocks.clear();
+    regions_[region].eips.clear();
     regions_[region].memory.release();
     regions_[region].memory_used = 0;
     hooks_.forget_returns();
@@ -320,7 +322,8 @@ u64 BlockCache::code_memory_used() const {
 u64 BlockCache::description_bytes() const {
     u64 bytes = links_.capacity() * sizeof(Link) + index_.memory_bytes();
     for (const Region& region : regions_) {
-        bytes += region.memory_used + region.blocks.capacity() * sizeof(Block*);
+        bytes += region.memory_used + region.blocks.capacity() * sizeof(Block*) +
+                 region.eips.capacity() * sizeof(u32);
     }
     return bytes;
 }

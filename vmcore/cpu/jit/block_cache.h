@@ -92,10 +92,13 @@ class BlockCache final : private BlockParts {
     template <class Visit>
     void for_each_at(u32 eip, Visit visit) const {
         for (const Region& region : regions_) {
-            for (const Block* const block : region.blocks) {
-                if (block->eip == eip &&
-                    index_.find(block->address, eip, block->user, block->is_plain) == block) {
-                    visit(*block);
+            for (std::size_t n = 0; n < region.eips.size(); ++n) {
+                if (region.eips[n] != eip) {
+                    continue;
+                }
+                const Block& block = *region.blocks[n];
+                if (index_.find(block.address, eip, block.user, block.is_plain) == &block) {
+                    visit(block);
                 }
             }
         }
@@ -130,6 +133,7 @@ class BlockCache final : private BlockParts {
         std::pmr::monotonic_buffer_resource memory;
         u64 memory_used = 0;
         std::vector<Block*> blocks;  // in order of address; dropped ones too
+        std::vector<u32> eips;       // of the same, to be searched
     };
 
     Hooks hooks_;
