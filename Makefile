@@ -107,8 +107,8 @@ $(BUILD)/obj/vmcore/machine/acpi_tables.o $(BUILD)/obj/tests/vmcore/machine/acpi
 $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call library,vmcore)
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
-$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES))) \
-                         $(call library,p9) $(call library,synthfs)
+$(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
+                             srv/ennead-vm/jit_dir.cpp) $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 
 # Random programs on both engines in step. The lanes share everything but the engine, so it wants no optimising.
 FUZZ := $(BUILD)/tests/fuzz_cpu
