@@ -14,10 +14,10 @@ FLAGS := -std=c++20 -Wall -Wextra -pthread -I. -I$(BUILD) -D_FILE_OFFSET_BITS=64
          -DBOOST_ASIO_NO_DEPRECATED -DENNEAD_VERSION='"$(VERSION)"' $(SANITIZE)
 FUSE_FLAGS := -isystem /usr/include/fuse3
 # A program is linked only to those that it uses.
-LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit
+LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
-PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
+PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
@@ -120,8 +120,8 @@ $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call 
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
-                           $(wildcard srv/ennead-vm/disk_*.cpp)) \
-                         $(call library,p9) $(call library,synthfs)
+                             $(wildcard srv/ennead-vm/disk_*.cpp) srv/ennead-vm/jit_dir.cpp) \
+                         $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no
 # optimising.

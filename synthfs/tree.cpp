@@ -5,29 +5,78 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace ennead::synthfs {
 
-namespace {
+template <class T>
+CheckedReply<T> Directory::answer(RequestPtr request, Reply<T> reply) {
+    return [self = std::static_pointer_cast<Directory>(shared_from_this()),
+            request = std::move(request), reply = std::move(reply)](Checked<T> done) {
+        if (!done && done.error().text.empty()) {
+            reply(error(done.error().errnum));
+        } else if (!done) {
+            reply(self->refuse(*request, done.error()));
+        } else if constexpr (std::is_void_v<T>) {
+            reply(success());
+        } else {
+            reply(std::move(done.value()));
+        }
+    };
+}
 
 class DirectoryHandle final : public SynthHandle {
   public:
     DirectoryHandle(std::shared_ptr<Directory> directory, int flags)
         : SynthHandle(directory, flags), directory_(*directory) {}
 
-    void readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
+    void readdir(RequestPtr request, std::uint64_t offset, std::size_t max_entries,
                  Reply<std::vector<DirEntry>> reply) override {
         if (directory_.retired()) {
             reply(error(ENODEV));
-            return;
+        } else if (!directory_.hooks_.names_later || (names_ && offset != 0)) {
+            reply(entries(offset, max_entries));
+        } else {
+            auto self = std::static_pointer_cast<DirectoryHandle>(shared_from_this());
+            directory_.hooks_.names_later(
+                request, directory_.answer<std::vector<std::string>>(
+                             request, [self, offset, max_entries,
+                                       reply](Result<std::vector<std::string>> names) {
+                                 if (!names) {
+                                     reply(names.error());
+                                     return;
+                                 }
+                                 self->names_ = std::move(names.value());
+                                 reply(self->entries(offset, max_entries));
+                             }));
         }
-        reply(directory_.list(offset, max_entries));
     }
 
   private:
+    // Where the names of names_later have their offsets: far above all that are added.
+    static constexpr std::uint64_t kFirstName = std::uint64_t{1} << 40;
+
+    [[nodiscard]] std::vector<DirEntry> entries(std::uint64_t offset, std::size_t max_entries) {
+        std::vector<DirEntry> all;
+        if (offset < kFirstName) {
+            all = directory_.list(offset, max_entries);
+            offset = kFirstName;
+        }
+        const std::size_t count = names_ ? names_->size() : 0;
+        // Their files may never have been looked at: they show the directory's number.
+        const std::uint64_t path = directory_.identity().path;
+        for (std::size_t n = offset - kFirstName; n < count && all.size() < max_entries; ++n) {
+            all.push_back({(*names_)[n], path, S_IFREG, kFirstName + n + 1});
+        }
+        return all;
+    }
+
     Directory& directory_;
+    std::optional<std::vector<std::string>> names_;
 };
+
+namespace {
 
 class SymlinkNode final : public SynthNode {
   public:
@@ -183,28 +232,19 @@ void Directory::on_retire() {
     }
 }
 
-void Directory::walk(RequestPtr, std::string name, Reply<NodePtr> reply) {
+void Directory::walk(RequestPtr request, std::string name, Reply<NodePtr> reply) {
     if (retired()) {
         reply(error(ENODEV));
     } else if (NodePtr node = find(name)) {
         reply(std::move(node));
+    } else if (hooks_.find_later) {
+        hooks_.find_later(request, std::move(name),
+                          answer<NodePtr>(request, [reply](Result<NodePtr> node) {
+                              reply(node && !node.value() ? error(ENOENT) : std::move(node));
+                          }));
     } else {
         reply(error(ENOENT));
     }
-}
-
-template <class T>
-CheckedReply<T> Directory::answer(RequestPtr request, Reply<T> reply) {
-    return [self = std::static_pointer_cast<Directory>(shared_from_this()),
-            request = std::move(request), reply = std::move(reply)](Checked<T> done) {
-        if (!done) {
-            reply(self->refuse(*request, done.error()));
-        } else if constexpr (std::is_void_v<T>) {
-            reply(success());
-        } else {
-            reply(std::move(done.value()));
-        }
-    };
 }
 
 void Directory::create(RequestPtr request, std::string name, int, mode_t, gid_t,
@@ -249,8 +289,10 @@ void Directory::unlink(RequestPtr request, std::string name, bool directory, Rep
     const auto& hook = directory ? hooks_.rmdir : hooks_.unlink;
     if (retired()) {
         reply(error(ENODEV));
-    } else if (!node) {
+    } else if (!node && !hooks_.find_later) {
         reply(error(ENOENT));
+    } else if (!node) {
+        reply(refuse(*request, make_fault(EPERM, "%s cannot be removed", name.c_str())));
     } else if (directory && !S_ISDIR(node->type()) && !S_ISLNK(node->type())) {
         reply(error(ENOTDIR));
     } else if (!directory && S_ISDIR(node->type())) {

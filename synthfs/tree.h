@@ -44,6 +44,13 @@ struct DirectoryHooks {
     // Names that can be walked to but are not listed (`block/<addr>`); null if there is no such
     // file. While a file is in use it must give the same node.
     std::function<NodePtr(const std::string& name)> find{};
+
+    // Files that somebody else knows of, who has to be asked: the node, or null if there is none
+    // of that name. While it is in use it must be the same node. A fault without a text has been
+    // told already.
+    std::function<void(RequestPtr, std::string name, CheckedReply<NodePtr>)> find_later{};
+    // Their names, listed behind all others. Called as a listing begins; it goes on from that copy.
+    std::function<void(RequestPtr, CheckedReply<std::vector<std::string>>)> names_later{};
 };
 
 class Directory final : public SynthNode {
@@ -80,7 +87,7 @@ class Directory final : public SynthNode {
     void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
                 Reply<> reply) override;
 
-    // The next entries after the one that has `offset`.
+    // The next entries after the one that has `offset`; those of names_later are not among them.
     [[nodiscard]] std::vector<DirEntry> list(std::uint64_t offset, std::size_t max_entries);
 
   protected:
@@ -90,6 +97,8 @@ class Directory final : public SynthNode {
     void on_retire() override;
 
   private:
+    friend class DirectoryHandle;
+
     struct Fixed {
         Entry entry;
         NodePtr node;

@@ -21,6 +21,7 @@ forbid $(all p9) -- 'vmcore|srv|fuse'
 forbid $(all p9 | not '^p9/stream') -- 'boost/asio'
 forbid $(all synthfs | not '^synthfs/fuse/') -- 'fuse'
 forbid $(all srv) -- 'fuse_|fuse3|fuse\.h'
+forbid $(all vmcore synthfs p9 srv | not "^vmcore/cpu/jit/listing\.cpp") -- 'Zydis'
 # Inside vmcore: machine → virtio → devices → mem → types, machine → cpu → mem.
 forbid $(all vmcore/mem) -- 'vmcore/(cpu|devices|virtio|machine)'
 forbid $(all vmcore/devices) -- 'vmcore/(cpu|virtio|machine)'

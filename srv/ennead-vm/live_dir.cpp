@@ -8,6 +8,7 @@
 #include <fstream>
 #include <optional>
 
+#include "srv/ennead-vm/jit_dir.h"
 #include "synthfs/ctl_file.h"
 #include "synthfs/data_file.h"
 #include "synthfs/text_file.h"
@@ -98,6 +99,9 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root)
                                           file("regs", 0600, make_regs()),
                                           file("mem", 0600, make_mem()),
                                           file("stats", 0400, make_stats()),
+                                          {.name = "jit",
+                                           .mode = S_IFDIR | 0700,
+                                           .make = [node = make_jit()](mode_t) { return node; }},
                                       }});
 }
 
@@ -381,6 +385,16 @@ synthfs::NodePtr LiveDir::make_mem() {
             [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });
     };
     return synthfs::make_data_file(std::move(file));
+}
+
+synthfs::NodePtr LiveDir::make_jit() {
+    return make_jit_dir(
+        [this](TranslationsWork work) {
+            vcpu_->post([this, work = std::move(work)](Vcpu& v) {
+                boost::asio::post(io_, work(v.machine().engine().translations()));
+            });
+        },
+        error_sink());
 }
 
 synthfs::NodePtr LiveDir::make_stats() {

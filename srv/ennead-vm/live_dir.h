@@ -55,6 +55,7 @@ class LiveDir {
     [[nodiscard]] synthfs::NodePtr make_regs();
     [[nodiscard]] synthfs::NodePtr make_mem();
     [[nodiscard]] synthfs::NodePtr make_stats();
+    [[nodiscard]] synthfs::NodePtr make_jit();
 
     void write_regs(std::string text, synthfs::CheckedReply<> reply);
 

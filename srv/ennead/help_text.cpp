@@ -33,6 +33,7 @@ In N/
     regs     registers; written while paused
     mem      physical memory, as large as it is; written while paused
     ns       the guest's name space         stats    counters
+    jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
 
 Settings
     mem 128M   cpus 1   engine jit|interp   boot direct|bios

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Forwards an open and everything on it to the VM process.
+// Forwards an open and everything on it to the VM process, and what is asked of a directory.
 #include "srv/ennead/live_file.h"
 
 #include <sys/poll.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "srv/ennead/vm_link.h"
 #include "synthfs/result.h"
+#include "synthfs/tree.h"
 
 namespace ennead::srv {
 namespace {
@@ -22,6 +26,11 @@ using synthfs::Reply;
 using synthfs::RequestPtr;
 using synthfs::Result;
 using synthfs::SynthHandle;
+
+synthfs::Fault no_process() {
+    return synthfs::make_fault(
+        EBUSY, "the VM has no process: it was not started, or its process has ended");
+}
 
 class LiveHandle;
 
@@ -158,8 +167,7 @@ class LiveHandle final : public SynthHandle {
 Checked<HandlePtr> LiveNode::open_handle(RequestPtr, int flags) {
     const synthfs::NodePtr tree = file_.tree();
     if (!tree) {
-        return synthfs::make_fault(
-            EBUSY, "the VM has no process: it was not started, or its process has ended");
+        return no_process();
     }
     auto handle = std::make_shared<LiveHandle>(
         std::static_pointer_cast<synthfs::SynthNode>(shared_from_this()), flags);
@@ -167,7 +175,142 @@ Checked<HandlePtr> LiveNode::open_handle(RequestPtr, int flags) {
     return HandlePtr(std::move(handle));
 }
 
+// What the VM process answered: it has told the words itself.
+synthfs::Fault told(const std::error_code& code) {
+    return {synthfs::to_errno(code), {}, {}, {}};
+}
+
+// The files of a live directory that are in use.
+class LiveNames : public std::enable_shared_from_this<LiveNames> {
+  public:
+    explicit LiveNames(LiveFile files) : files_(std::move(files)) {}
+
+    void find(const RequestPtr& request, const std::string& name,
+              const synthfs::CheckedReply<synthfs::NodePtr>& reply) {
+        const synthfs::NodePtr tree = files_.tree();
+        if (!tree) {
+            reply(no_process());
+            return;
+        }
+        const std::string path = files_.name + '/' + name;
+        if (lately_listed(tree, name)) {
+            reply(file(path));
+            return;
+        }
+        walk_path(tree, path, request,
+                  [self = shared_from_this(), path, reply](Result<synthfs::NodePtr> node) {
+                      if (node) {
+                          reply(self->file(path));
+                      } else if (synthfs::to_errno(node.error()) == ENOENT) {
+                          reply(synthfs::NodePtr());
+                      } else {
+                          reply(told(node.error()));
+                      }
+                  });
+    }
+
+    using Names = std::vector<std::string>;
+    void list(const RequestPtr& request, const synthfs::CheckedReply<Names>& reply) {
+        const synthfs::NodePtr tree = files_.tree();
+        if (!tree) {
+            reply(Names());
+            return;
+        }
+        open_file(tree, files_.name, O_RDONLY | O_DIRECTORY,
+                  [self = shared_from_this(), tree, request, reply](Result<HandlePtr> handle) {
+                      if (!handle) {
+                          reply(told(handle.error()));
+                          return;
+                      }
+                      read_names(handle.value(), request, 0, std::make_shared<Names>(),
+                                 [self, tree, reply](synthfs::Checked<Names> names) {
+                                     if (names) {
+                                         self->remember(tree, names.value());
+                                         reply(std::move(names.value()));
+                                     } else {
+                                         reply(names.error());
+                                     }
+                                 });
+                  });
+    }
+
+  private:
+    // Who lists a directory looks at all of its files next; the machine need not be asked, and the
+    // guest stop, for each. One that has gone meanwhile is told by its read.
+    [[nodiscard]] bool lately_listed(const synthfs::NodePtr& tree, const std::string& name) const {
+        constexpr std::chrono::seconds kLately{30};
+        return listed_in_.lock() == tree &&
+               std::chrono::steady_clock::now() - listed_at_ < kLately && listed_.contains(name);
+    }
+    void remember(const synthfs::NodePtr& tree, const Names& names) {
+        listed_in_ = tree;
+        listed_at_ = std::chrono::steady_clock::now();
+        listed_ = {names.begin(), names.end()};
+    }
+
+    static void read_names(const HandlePtr& directory, const RequestPtr& request,
+                           std::uint64_t offset, const std::shared_ptr<Names>& names,
+                           const synthfs::CheckedReply<Names>& reply) {
+        constexpr std::size_t kAtOnce = 4096;
+        directory->readdir(
+            request, offset, kAtOnce,
+            [directory, request, names, reply](Result<std::vector<synthfs::DirEntry>> entries) {
+                if (!entries) {
+                    reply(told(entries.error()));
+                } else if (entries.value().empty()) {
+                    reply(std::move(*names));
+                } else {
+                    for (synthfs::DirEntry& entry : entries.value()) {
+                        names->push_back(std::move(entry.name));
+                    }
+                    read_names(directory, request, entries.value().back().next_offset, names,
+                               reply);
+                }
+            });
+    }
+
+    [[nodiscard]] synthfs::NodePtr file(const std::string& path) {
+        std::weak_ptr<synthfs::SynthNode>& known = known_[path];
+        auto node = known.lock();
+        if (!node) {
+            LiveFile file = files_;
+            file.name = path;
+            known = node = make_live_file(std::move(file));
+        }
+        if (known_.size() > most_) {
+            std::erase_if(known_, [](const auto& each) { return each.second.expired(); });
+            most_ = 2 * known_.size() + kFew;
+        }
+        return node;
+    }
+
+    static constexpr std::size_t kFew = 64;
+    LiveFile files_;
+    std::unordered_map<std::string, std::weak_ptr<synthfs::SynthNode>> known_;
+    std::size_t most_ = kFew;  // how many before those no longer in use are dropped
+    std::weak_ptr<synthfs::Node> listed_in_;
+    std::chrono::steady_clock::time_point listed_at_{};
+    std::unordered_set<std::string> listed_;
+};
+
 }  // namespace
+
+synthfs::SynthNodePtr make_live_directory(LiveDirectory directory) {
+    const auto names = std::make_shared<LiveNames>(directory.files);
+    synthfs::DirectoryHooks hooks;
+    hooks.find_later = [names](RequestPtr request, std::string name,
+                               synthfs::CheckedReply<synthfs::NodePtr> reply) {
+        names->find(request, name, reply);
+    };
+    hooks.names_later = [names](RequestPtr request,
+                                synthfs::CheckedReply<std::vector<std::string>> reply) {
+        names->list(request, reply);
+    };
+    return synthfs::Directory::make({.mode = directory.mode,
+                                     .name = directory.files.name,
+                                     .errors = directory.files.errors,
+                                     .hooks = std::move(hooks)});
+}
 
 synthfs::SynthNodePtr make_live_file(LiveFile file) {
     return std::make_shared<LiveNode>(std::move(file));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A file under /vm/N whose contents live in the VM's process.
+// Files under /vm/N whose contents live in the VM's process, and directories of them.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace ennead::srv {
 
 struct LiveFile {
     mode_t mode = 0600;
-    std::string name;  // here and in the VM process's tree
+    std::string name;  // the path from /vm/N on, which is that in the VM process's tree
     bool stream = false;
     synthfs::ErrorSink errors{};
     // The VM process's tree; null while there is no process, and then an open answers EBUSY.
@@ -24,5 +24,14 @@ struct LiveFile {
 // under, and answers ENODEV once that has ended. A failed operation is told by the VM process
 // itself, with its words.
 [[nodiscard]] synthfs::SynthNodePtr make_live_file(LiveFile file);
+
+// A directory whose files come and go in the VM's process; they have the mode of `files`. Its
+// listing is the one there as it begins. While there is no process it is empty, so that find(1) has
+// nothing to complain of, and a look at a name answers EBUSY.
+struct LiveDirectory {
+    mode_t mode = 0500;
+    LiveFile files;  // `name`: that of the directory
+};
+[[nodiscard]] synthfs::SynthNodePtr make_live_directory(LiveDirectory directory);
 
 }  // namespace ennead::srv

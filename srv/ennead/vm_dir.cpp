@@ -104,18 +104,37 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
     const auto durable = [](const char* name, mode_t mode, synthfs::NodePtr node) {
         return Entry{.name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
     };
+    const auto live_file = [&](std::string path, mode_t mode) {
+        return LiveFile{.mode = mode,
+                        .name = std::move(path),
+                        .errors = errors,
+                        .tree = [weak]() -> synthfs::NodePtr {
+                            const auto vm = weak.lock();
+                            return vm ? vm->tree() : nullptr;
+                        }};
+    };
     const auto live = [&](const char* name, mode_t mode, bool stream,
                           std::function<std::uint64_t()> size = {}) {
-        auto node = make_live_file({.mode = mode,
-                                    .name = name,
-                                    .stream = stream,
-                                    .errors = errors,
-                                    .tree = [weak]() -> synthfs::NodePtr {
-                                        const auto vm = weak.lock();
-                                        return vm ? vm->tree() : nullptr;
-                                    },
-                                    .size = std::move(size)});
-        return durable(name, mode, std::move(node));
+        LiveFile file = live_file(name, mode);
+        file.stream = stream;
+        file.size = std::move(size);
+        return durable(name, mode, make_live_file(std::move(file)));
+    };
+    const auto directory = [](const char* name, mode_t mode, synthfs::NodePtr node) {
+        return Entry{.name = name, .mode = S_IFDIR | mode, .make = [node](mode_t) { return node; }};
+    };
+    const auto jit = [&] {
+        const auto in_jit = [&](const char* name, mode_t mode) {
+            return durable(name, mode, make_live_file(live_file(std::string("jit/") + name, mode)));
+        };
+        return synthfs::Directory::make(
+            {.mode = 0555,
+             .name = "jit",
+             .errors = errors,
+             .entries = {in_jit("stats", 0444), in_jit("blocks", 0400),
+                         directory("block", 0500,
+                                   make_live_directory(
+                                       {.mode = 0500, .files = live_file("jit/block", 0400)}))}});
     };
     const auto memory_size = [weak]() -> std::uint64_t {
         const auto vm = weak.lock();
@@ -138,6 +157,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("regs", 0600, false),
         live("mem", 0600, false, memory_size),
         live("stats", 0444, false),
+        directory("jit", 0555, jit()),
     };
 }
 

@@ -101,17 +101,35 @@ VmLink::~VmLink() {
     state_->socket.close(ignored);
 }
 
-void open_file(const NodePtr& directory, const std::string& name, int flags,
+void walk_path(const NodePtr& directory, const std::string& path,
+               const synthfs::RequestPtr& request, synthfs::Reply<NodePtr> reply) {
+    const std::size_t slash = path.find('/');
+    if (slash == path.npos) {
+        directory->walk(request, path, std::move(reply));
+        return;
+    }
+    directory->walk(
+        request, path.substr(0, slash),
+        [request, rest = path.substr(slash + 1), reply = std::move(reply)](Result<NodePtr> node) {
+            if (!node) {
+                reply(node.error());
+                return;
+            }
+            walk_path(node.value(), rest, request, reply);
+        });
+}
+
+void open_file(const NodePtr& directory, const std::string& path, int flags,
                synthfs::Reply<HandlePtr> reply) {
     const auto request = std::make_shared<synthfs::Request>();
-    directory->walk(request, name,
-                    [request, flags, reply = std::move(reply)](Result<NodePtr> node) {
-                        if (!node) {
-                            reply(node.error());
-                            return;
-                        }
-                        node.value()->open(request, flags, reply);
-                    });
+    walk_path(directory, path, request,
+              [request, flags, reply = std::move(reply)](Result<NodePtr> node) {
+                  if (!node) {
+                      reply(node.error());
+                      return;
+                  }
+                  node.value()->open(request, flags, reply);
+              });
 }
 
 std::shared_ptr<StreamPump> StreamPump::start(HandlePtr stream,

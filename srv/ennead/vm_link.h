@@ -34,8 +34,12 @@ class VmLink {
     std::shared_ptr<State> state_;
 };
 
-// Opens `name` in `directory`.
-void open_file(const synthfs::NodePtr& directory, const std::string& name, int flags,
+// Walks from `directory` along `path`, names with slashes between them.
+void walk_path(const synthfs::NodePtr& directory, const std::string& path,
+               const synthfs::RequestPtr& request, synthfs::Reply<synthfs::NodePtr> reply);
+
+// Opens what `path` leads to in `directory`.
+void open_file(const synthfs::NodePtr& directory, const std::string& path, int flags,
                synthfs::Reply<synthfs::HandlePtr> reply);
 
 // Reads a stream to its end, piece by piece, until it is stopped: a read that waits keeps it alive.

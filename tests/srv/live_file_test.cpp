@@ -4,6 +4,8 @@
 
 #include <sys/poll.h>
 
+#include <set>
+
 #include "p9/stream.h"
 #include "srv/ennead/vm_link.h"
 #include "synthfs/stream_file.h"
@@ -235,6 +237,103 @@ TEST_F(LiveFileTest, closing_before_the_open_is_answered_answers_what_waits) {
     EXPECT_EQ(reading->errnum(), ENODEV);
     settle();
     EXPECT_EQ(remote_stream->reader_count(), 0u);  // nor does the remote open leak
+}
+
+// --- directories
+
+class LiveDirectoryTest : public LiveFileTest {
+  protected:
+    LiveDirectoryTest() {
+        synthfs::DirectoryHooks hooks;
+        hooks.find = [this](const std::string& name) -> NodePtr {
+            return blocks.contains(name)
+                       ? synthfs::make_text_file(
+                             {.text = [name]() -> Checked<std::string> { return name + "\n"; }})
+                       : nullptr;
+        };
+        hooks.names_later = [this](synthfs::RequestPtr,
+                                   CheckedReply<std::vector<std::string>> reply) {
+            reply(std::vector<std::string>(blocks.begin(), blocks.end()));
+        };
+        const NodePtr block = synthfs::Directory::make({.hooks = std::move(hooks)});
+        const NodePtr jit = synthfs::Directory::make(
+            {.entries = {{.name = "block", .mode = S_IFDIR | 0500, .make = [block](mode_t) {
+                              return block;
+                          }}}});
+        tree = synthfs::Directory::make(
+            {.entries = {
+                 {.name = "jit", .mode = S_IFDIR | 0500, .make = [jit](mode_t) { return jit; }}}});
+    }
+    NodePtr directory = make_live_directory(
+        {.files = {.mode = 0400,
+                   .name = "jit/block",
+                   .errors = [this](synthfs::ErrorRecord record) { told = std::move(record); },
+                   .tree = [this] { return remote; }}});
+    std::set<std::string> blocks;
+
+    Asked<NodePtr> look_up(const std::string& name) {
+        Asked<NodePtr> asked;
+        directory->walk(request(), name, asked.reply());
+        EXPECT_TRUE(run_until([&] { return asked.answered(); }));
+        return asked;
+    }
+    std::vector<std::string> names(std::size_t at_once) {
+        const auto handle = open(directory, O_RDONLY | O_DIRECTORY).handle;
+        std::vector<std::string> all;
+        for (std::uint64_t offset = 0;;) {
+            Asked<std::vector<synthfs::DirEntry>> asked;
+            handle->readdir(request(), offset, at_once, asked.reply());
+            EXPECT_TRUE(run_until([&] { return asked.answered(); }));
+            if (asked.errnum() != 0 || asked.value().empty()) {
+                return all;
+            }
+            for (const auto& entry : asked.value()) {
+                all.push_back(entry.name);
+                offset = entry.next_offset;
+            }
+        }
+    }
+};
+
+TEST_F(LiveDirectoryTest, has_the_files_of_the_other_end) {
+    connect();
+    blocks = {"0x00001000", "0x00002000"};
+    EXPECT_EQ(names(1), (std::vector<std::string>{"0x00001000", "0x00002000"}));
+    auto found = look_up("0x00001000");
+    ASSERT_EQ(found.errnum(), 0);
+    EXPECT_EQ(read_all(found.value()), "0x00001000\n");
+    EXPECT_EQ(synthfs::test::getattr(found.value()).mode, S_IFREG | 0400u);
+    EXPECT_EQ(look_up("0x00001000").value(), found.value());  // while it is in use
+    EXPECT_EQ(look_up("0x00003000").errnum(), ENOENT);
+}
+
+TEST_F(LiveDirectoryTest, a_name_just_listed_is_not_asked_for_and_its_read_tells_the_truth) {
+    connect();
+    blocks = {"0x00001000"};
+    auto before = look_up("0x00001000");
+    blocks.clear();
+    EXPECT_EQ(look_up("0x00001000").errnum(), ENOENT);
+    blocks = {"0x00001000"};
+    EXPECT_EQ(names(10).size(), 1u);
+    blocks.clear();
+    auto found = look_up("0x00001000");
+    ASSERT_EQ(found.errnum(), 0);
+    EXPECT_EQ(read_all(found.value()), "errno " + std::to_string(ENOENT));
+}
+
+TEST_F(LiveDirectoryTest, many_files_are_listed_whole) {
+    connect();
+    for (int n = 0; n < 50'000; ++n) {
+        blocks.insert("0x" + std::to_string(10'000'000 + n));
+    }
+    EXPECT_EQ(names(500), (std::vector<std::string>(blocks.begin(), blocks.end())));
+}
+
+TEST_F(LiveDirectoryTest, without_a_process_it_is_empty_and_its_files_are_busy) {
+    EXPECT_EQ(look_up("0x00001000").errnum(), EBUSY);
+    EXPECT_NE(told.text.find("no process"), std::string::npos);
+    EXPECT_EQ(told.file, "jit/block");
+    EXPECT_TRUE(names(10).empty());
 }
 
 TEST_F(LiveFileTest, poll_tells_when_the_open_is_there) {

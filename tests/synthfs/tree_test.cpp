@@ -284,6 +284,85 @@ struct Cloned {
          }});
 };
 
+// --- names that somebody else knows
+
+// Asked, it answers when the test says so.
+struct Elsewhere {
+    DirectoryHooks hooks() {
+        DirectoryHooks hooks;
+        hooks.find_later = [this](RequestPtr, std::string, CheckedReply<NodePtr> reply) {
+            find = std::move(reply);
+        };
+        hooks.names_later = [this](RequestPtr, CheckedReply<Names> reply) {
+            list = std::move(reply);
+        };
+        return hooks;
+    }
+    CheckedReply<NodePtr> find;
+    CheckedReply<Names> list;
+};
+
+TEST(Directory, names_known_elsewhere_are_asked_for) {
+    Elsewhere elsewhere;
+    const auto dir =
+        Directory::make({.entries = {text_entry("table")}, .hooks = elsewhere.hooks()});
+    EXPECT_EQ(read_all(walk(dir, "table")), "table\n");
+    const auto look = [&] {
+        Asked<NodePtr> asked;
+        dir->walk(request(), "0x1000", asked.reply());
+        EXPECT_FALSE(asked.answered());
+        return asked;
+    };
+    auto found = look();
+    elsewhere.find(text("block\n"));
+    EXPECT_EQ(read_all(found.value()), "block\n");
+    const auto absent = look();
+    elsewhere.find(NodePtr());
+    EXPECT_EQ(absent.errnum(), ENOENT);
+}
+
+TEST(Directory, failure_to_ask_elsewhere_is_told_unless_it_has_been) {
+    Elsewhere elsewhere;
+    std::vector<ErrorRecord> told;
+    const auto dir = Directory::make({.name = "block",
+                                      .errors = [&](ErrorRecord record) { told.push_back(record); },
+                                      .hooks = elsewhere.hooks()});
+    Asked<NodePtr> first, second;
+    dir->walk(request(), "x", first.reply());
+    elsewhere.find(make_fault(EBUSY, "no process"));
+    EXPECT_EQ(first.errnum(), EBUSY);
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].text, "no process");
+    dir->walk(request(), "x", second.reply());
+    elsewhere.find(Fault{EOPNOTSUPP, {}, {}, {}});
+    EXPECT_EQ(second.errnum(), EOPNOTSUPP);
+    EXPECT_EQ(told.size(), 1u);
+}
+
+TEST(Directory, names_known_elsewhere_are_listed_from_one_copy) {
+    Elsewhere elsewhere;
+    const auto dir = Directory::make({.entries = {text_entry("a")}, .hooks = elsewhere.hooks()});
+    const auto handle = open(dir, O_RDONLY | O_DIRECTORY).handle;
+    Asked<std::vector<DirEntry>> asked;
+    handle->readdir(request(), 0, 2, asked.reply());
+    EXPECT_FALSE(asked.answered());
+    elsewhere.list(Names{"x", "y", "z"});
+    ASSERT_EQ(asked.value().size(), 2u);
+    EXPECT_EQ(asked.value()[0].name, "a");
+    EXPECT_EQ(asked.value()[1].name, "x");
+    elsewhere.list = nullptr;
+    const auto rest = list(handle, asked.value()[1].next_offset, 10);
+    ASSERT_EQ(rest.size(), 2u);
+    EXPECT_EQ(rest[1].name, "z");
+    EXPECT_TRUE(list(handle, rest[1].next_offset, 10).empty());
+    EXPECT_EQ(elsewhere.list, nullptr);
+    // From the start again: a new copy.
+    Asked<std::vector<DirEntry>> again;
+    handle->readdir(request(), 0, 10, again.reply());
+    elsewhere.list(Names{});
+    EXPECT_EQ(again.value().size(), 1u);
+}
+
 TEST(CloneFile, first_read_of_an_open_makes_one) {
     Cloned clone;
     getattr(clone.node);

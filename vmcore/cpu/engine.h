@@ -10,6 +10,8 @@
 
 namespace ennead::vmcore {
 
+class Translations;
+
 // Why run() came back; several may hold at once.
 struct ExitReasons {
     bool budget = false;    // the instruction budget is used up
@@ -29,8 +31,11 @@ class Engine {
     // Something outside changed what translations were made from: control registers written through the register
     // file, ROM protection. (Changes of guest memory are told to GuestRam::written().)
     virtual void flush() = 0;
-    // What it has counted since power-on, as names and values in the order to be shown.
+    // What it has counted since power-on, as names and values in the order to be shown: the main
+    // things.
     [[nodiscard]] virtual std::vector<std::pair<std::string, u64>> counters() const { return {}; }
+    // Null: it does not translate.
+    [[nodiscard]] virtual const Translations* translations() const { return nullptr; }
 };
 
 enum class EngineKind { jit, interp };

@@ -2,6 +2,8 @@
 // Keeps blocks and their links consistent while code changes under them.
 #include "vmcore/cpu/jit/block_cache.h"
 
+#include <x86intrin.h>
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -17,6 +19,19 @@ constexpr u64 kMostBlockBytes = 32 * 1024;
 // Regions are released without a destructor being run.
 static_assert(std::is_trivially_destructible_v<Block> &&
               std::is_trivially_destructible_v<Interpreted>);
+
+// Adds what passes while it lives.
+class Ticks {
+  public:
+    explicit Ticks(u64& sum) : sum_(sum), start_(__rdtsc()) {}
+    ~Ticks() { sum_ += __rdtsc() - start_; }
+    Ticks(const Ticks&) = delete;
+    Ticks& operator=(const Ticks&) = delete;
+
+  private:
+    u64& sum_;
+    u64 start_;
+};
 
 }  // namespace
 
@@ -47,11 +62,17 @@ u32 BlockCache::new_link(u32 eip, Link::Entry entry) {
 }
 
 Interpreted* BlockCache::new_interpreted() {
-    return new (current_->memory.allocate(sizeof(Interpreted), alignof(Interpreted))) Interpreted;
+    return new (allocate(sizeof(Interpreted), alignof(Interpreted))) Interpreted;
+}
+
+void* BlockCache::allocate(std::size_t size, std::size_t alignment) {
+    current_->memory_used += size;
+    return current_->memory.allocate(size, alignment);
 }
 
 Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePage& page, bool far,
                              bool shares) {
+    const Ticks ticks(counters_.translation_ticks);
     plan_block(eip, user, page.bytes, exact_flags_, !shares, plan_);
     Block* const made = make(address, page, nullptr, far, false);
     if (made != nullptr) {
@@ -62,6 +83,7 @@ Block* BlockCache::translate(PhysAddr address, u32 eip, bool user, const CodePag
 
 Block* BlockCache::translate_straddling(PhysAddr address, u32 eip, bool user, const CodePage& page,
                                         const CodePage& next) {
+    const Ticks ticks(counters_.translation_ticks);
     plan_straddling(eip, user, page.bytes, next.bytes, exact_flags_, plan_);
     return make(address, page, &next, true, false);
 }
@@ -73,7 +95,7 @@ std::span<const T> BlockCache::keep(const std::vector<T>& from) {
     if (from.empty()) {
         return {};
     }
-    void* const to = current_->memory.allocate(from.size() * sizeof(T), alignof(T));
+    void* const to = allocate(from.size() * sizeof(T), alignof(T));
     std::memcpy(to, from.data(), from.size() * sizeof(T));
     return {static_cast<const T*>(to), from.size()};
 }
@@ -86,7 +108,7 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
     }
     u8* const base = memory_.reserve(kMostBlockBytes, [this](unsigned region) { evict(region); });
     current_ = &regions_[memory_.region_of(base)];
-    auto& block = *new (current_->memory.allocate(sizeof(Block), alignof(Block))) Block;
+    auto& block = *new (allocate(sizeof(Block), alignof(Block))) Block;
     block.eip = plan_.eip;
     block.length = static_cast<u16>(plan_.length);
     block.count = static_cast<u8>(plan_.count);
@@ -129,6 +151,7 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
         }
     }
     current_->blocks.push_back(&block);
+    current_->eips.push_back(block.eip);
     return &block;
 }
 
@@ -195,6 +218,7 @@ Block* BlockCache::plain(PhysAddr address, u32 eip, bool user, const CodePage& p
     if (Block* const known = index_.find(address, eip, user, true)) {
         return known;
     }
+    const Ticks ticks(counters_.translation_ticks);
     plan_block(eip, user, page.bytes, exact_flags_, true, plan_);
     return make(address, page, nullptr, false, true);
 }
@@ -254,6 +278,7 @@ void BlockCache::take_from_pages(Block& block) {
 }
 
 void BlockCache::evict(unsigned region) {
+    counters_.regions_evicted += regions_[region].blocks.empty() ? 0 : 1;
     for (Block* const block : regions_[region].blocks) {
         take_from_pages(*block);
         drop(*block);
@@ -265,7 +290,9 @@ void BlockCache::evict(unsigned region) {
         ++counters_.evicted;
     }
     regions_[region].blocks.clear();
+    regions_[region].eips.clear();
     regions_[region].memory.release();
+    regions_[region].memory_used = 0;
     hooks_.forget_returns();
 }
 
@@ -279,6 +306,26 @@ void BlockCache::clear() {
         }
         evict(region);
     }
+}
+
+u64 BlockCache::code_memory_used() const {
+    u64 bytes = 0;
+    for (const Region& region : regions_) {
+        if (!region.blocks.empty()) {
+            const Block& last = *region.blocks.back();
+            bytes += static_cast<u64>(last.code + last.code_size - region.blocks.front()->code);
+        }
+    }
+    return bytes;
+}
+
+u64 BlockCache::description_bytes() const {
+    u64 bytes = links_.capacity() * sizeof(Link) + index_.memory_bytes();
+    for (const Region& region : regions_) {
+        bytes += region.memory_used + region.blocks.capacity() * sizeof(Block*) +
+                 region.eips.capacity() * sizeof(u32);
+    }
+    return bytes;
 }
 
 Block* BlockCache::at(const u8* code) const {

@@ -26,6 +26,9 @@ struct CacheCounters {
     u64 invalidated = 0;       // blocks dropped because their bytes were written
     u64 evicted = 0;           // blocks dropped for room
     u64 links = 0;             // links made
+
+    u64 regions_evicted = 0;    // that had blocks in them
+    u64 translation_ticks = 0;  // of the host's TSC, spent on making blocks
 };
 
 // vCPU thread only.
@@ -85,14 +88,37 @@ class BlockCache final : private BlockParts {
         index_.for_each(visit);
     }
 
+    // Calls `visit(const Block&)` for those at the linear `eip`, in whatever page.
+    template <class Visit>
+    void for_each_at(u32 eip, Visit visit) const {
+        for (const Region& region : regions_) {
+            for (std::size_t n = 0; n < region.eips.size(); ++n) {
+                if (region.eips[n] != eip) {
+                    continue;
+                }
+                const Block& block = *region.blocks[n];
+                if (index_.find(block.address, eip, block.user, block.is_plain) == &block) {
+                    visit(block);
+                }
+            }
+        }
+    }
+    // What the code of blocks takes up, dropped ones and gaps included, in bytes.
+    [[nodiscard]] u64 code_memory_used() const;
+    // The same of what is remembered of them.
+    [[nodiscard]] u64 description_bytes() const;
+
     // All flags are kept everywhere, as the interpreter has them: for tests.
     void set_exact_flags(bool on) { exact_flags_ = on; }
+    [[nodiscard]] bool exact_flags() const { return exact_flags_; }
     [[nodiscard]] const CacheCounters& counters() const { return counters_; }
 
   private:
     u32 new_link(u32 eip, Link::Entry entry) override;
     Interpreted* new_interpreted() override;
     Block* make(PhysAddr address, const CodePage& page, const CodePage* next, bool far, bool plain);
+    // Memory that lives as long as the block being made.
+    [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment);
     template <class T>
     std::span<const T> keep(const std::vector<T>& from);
     void mark_ranges(const Block& block, u32 page);
@@ -105,7 +131,9 @@ class BlockCache final : private BlockParts {
     // What was made in a region of code memory lives and dies with it.
     struct Region {
         std::pmr::monotonic_buffer_resource memory;
+        u64 memory_used = 0;
         std::vector<Block*> blocks;  // in order of address; dropped ones too
+        std::vector<u32> eips;       // of the same, to be searched
     };
 
     Hooks hooks_;

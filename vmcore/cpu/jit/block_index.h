@@ -54,6 +54,10 @@ class BlockIndex {
         }
     }
 
+    [[nodiscard]] std::size_t memory_bytes() const {
+        return (buckets_.capacity() + pages_.capacity()) * sizeof(Block*);
+    }
+
     // --- by page
     [[nodiscard]] Block* first_in_page(u32 page) const {
         return page < pages_.size() ? pages_[page] : nullptr;

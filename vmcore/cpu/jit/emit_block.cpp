@@ -39,11 +39,14 @@ bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, con
 
     if (far) {
         block.far_entry = static_cast<u16>(offset());
+        piece("far entry");
         emit_far_entry(fetch.page);
     }
     block.poll_entry = static_cast<u16>(offset());
+    piece("poll entry");
     emit_poll();
     block.near_entry = static_cast<u16>(offset());
+    piece("near entry");
     if (plan.straddles) {
         // The next page may be another one by now, however this place was reached.
         a_.mov(r11, rcx);
@@ -54,16 +57,20 @@ bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, con
     }
     a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan.count)));
     for (; index_ < plan.count; ++index_) {
+        piece(nullptr);
         emit_step();
     }
     index_ = plan.count - 1;
     if (!ends_block(plan.last().insn)) {
+        piece("the way on");
         need_flags();
         emit_link_jump(plan.end());
     }
     // Stubs may ask for further stubs.
     for (std::size_t n = 0; n < stubs_.size(); ++n) {
         const Stub each = stubs_[n];
+        index_ = each.index;
+        piece(nullptr, true);
         emit_stub(each);
     }
     return !refusals_.any;

@@ -33,6 +33,14 @@ struct EmittedLink {
     u32 stub = 0;
 };
 
+// For listings: where a piece of a block's code begins.
+struct EmittedPiece {
+    u32 offset = 0;
+    u32 step = 0;                // the instruction that it belongs to
+    bool aside = false;          // out of the way, behind all that is not
+    const char* what = nullptr;  // what belongs to no instruction: an entry, the way on
+};
+
 // One block at a time: emit(), then read the results, which stay until the next. vCPU thread only.
 //
 // asmjit's assembler is the encoder; jumps inside a block are resolved here, since labels would
@@ -56,6 +64,8 @@ class BlockEmitter {
     [[nodiscard]] std::span<const u8> code() const { return {a_.bufferData(), a_.offset()}; }
     [[nodiscard]] const std::vector<EmittedLink>& links() const { return links_; }
     [[nodiscard]] const std::vector<Site>& sites() const { return sites_; }
+    // From now on; null: no more.
+    void note_pieces(std::vector<EmittedPiece>* pieces) { pieces_ = pieces; }
 
   private:
     using Gp = asmjit::x86::Gp;
@@ -131,6 +141,11 @@ class BlockEmitter {
     void add_site(const Stub& stub, u32 resume);
 
     // --- emit_block.cpp: frame of a block, flags
+    void piece(const char* what, bool aside = false) {
+        if (pieces_ != nullptr) {
+            pieces_->push_back({offset(), index_, aside, what});
+        }
+    }
     void emit_far_entry(u64 fetch_entry);
     void emit_poll();
     void leave_unless_mapped(u32 linear, u64 fetch_entry);
@@ -262,6 +277,7 @@ class BlockEmitter {
     std::vector<EmittedLink> links_;
     std::vector<Site> sites_;
     std::vector<Stub> stubs_;
+    std::vector<EmittedPiece>* pieces_ = nullptr;
 };
 
 }  // namespace ennead::vmcore::jit

@@ -3,6 +3,7 @@
 #include "vmcore/cpu/jit/jit.h"
 
 #include <sys/mman.h>
+#include <x86intrin.h>
 
 #include <algorithm>
 #include <cstring>
@@ -120,7 +121,8 @@ Jit::Jit(Cpu& cpu)
                           entry = {.minus_eip = 0, .code = cache_.thunks().miss};
                       }
                   }},
-             cpu.io.memory.ram().code()) {
+             cpu.io.memory.ram().code()),
+      made_at_tick_(__rdtsc()) {
     context_.engine = this;
     for (const bool user : {false, true}) {
         jump_entry(user, 0).code = cache_.thunks().miss;
@@ -165,13 +167,8 @@ void Jit::give_flags() {
 }
 
 std::vector<std::pair<std::string, u64>> Jit::counters() const {
-    static constexpr std::array kNames = {
-#define ENNEAD_OP(name) #name,
-#include "vmcore/cpu/decode/ops.inc"
-#undef ENNEAD_OP
-    };
     const jit::CacheCounters& cache = cache_.counters();
-    std::vector<std::pair<std::string, u64>> all = {
+    return {
         {"jit_blocks", cache.translated},
         {"jit_block_instructions", cache.translated_insns},
         {"jit_code_bytes", cache.code_bytes},
@@ -184,15 +181,6 @@ std::vector<std::pair<std::string, u64>> Jit::counters() const {
         {"jit_faults", counters_.faults},
         {"jit_interpreter_runs", counters_.interpreted_runs},
     };
-    for (std::size_t n = 0; n < kNames.size(); ++n) {
-        if (counters_.finished[n] != 0) {
-            all.emplace_back(std::string("jit_finished_") + kNames[n], counters_.finished[n]);
-        }
-        if (counters_.interpreted[n] != 0) {
-            all.emplace_back(std::string("jit_interpreted_") + kNames[n], counters_.interpreted[n]);
-        }
-    }
-    return all;
 }
 
 // --- the loop

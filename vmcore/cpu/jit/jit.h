@@ -2,6 +2,7 @@
 // The JIT: runs translated code, and leaves to the interpreter what is rare.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include "vmcore/cpu/engine.h"
@@ -10,6 +11,7 @@
 #include "vmcore/cpu/jit/block_cache.h"
 #include "vmcore/cpu/jit/context.h"
 #include "vmcore/cpu/jit/helpers.h"
+#include "vmcore/cpu/translations.h"
 #include "vmcore/types.h"
 
 namespace ennead::vmcore {
@@ -28,7 +30,7 @@ struct JitCounters {
 
 // Translates 32-bit code with flat segments at CPL 0 and 3; in every other mode, while stepping,
 // with breakpoints set or alignment checked, the interpreter runs. vCPU thread only.
-class Jit final : public Engine, private CodeWatcher {
+class Jit final : public Engine, private CodeWatcher, private Translations {
   public:
     explicit Jit(Cpu& cpu);  // throws std::bad_alloc
     ~Jit() override;
@@ -39,6 +41,7 @@ class Jit final : public Engine, private CodeWatcher {
     // For tests: flags are the interpreter's at every instruction.
     void set_exact_flags(bool on) { cache_.set_exact_flags(on); }
     [[nodiscard]] std::vector<std::pair<std::string, u64>> counters() const override;
+    [[nodiscard]] const Translations* translations() const override { return this; }
 
     // For emitted code (helpers.h).
     jit::Reached reach(u32 address, u32 size, jit::AccessKind kind, const u8* site) noexcept;
@@ -88,6 +91,13 @@ class Jit final : public Engine, private CodeWatcher {
 
     void code_written(PhysAddr address, u64 length) override;
 
+    // --- report.cpp: for who looks from outside
+    [[nodiscard]] std::vector<TranslatedBlock> blocks() const override;
+    [[nodiscard]] bool has_block(u32 eip) const override;
+    [[nodiscard]] std::string listing(u32 eip) const override;
+    [[nodiscard]] std::string stats_text() const override;
+    [[nodiscard]] double tick_ns() const;
+
     // A stack that guest calls are mirrored on: only ever touched by emitted code.
     class ReturnStack {
       public:
@@ -113,6 +123,9 @@ class Jit final : public Engine, private CodeWatcher {
     u32 flushes_ = 0;             // Mmu::flushes(), when the stacks were last good
     jit::BlockCache cache_;
     JitCounters counters_;
+    // When it began, by two clocks.
+    const std::chrono::steady_clock::time_point made_at_ = std::chrono::steady_clock::now();
+    const u64 made_at_tick_;
 
     u64 end_ = 0;                    // of the budget, as CpuState::instructions counts
     bool shut_down_ = false;         // a fault could not be delivered
