@@ -195,11 +195,13 @@ TEST_F(Supervisor, missing_program_is_a_fault_with_its_name) {
 }
 
 TEST_F(Supervisor, end_is_told_even_where_children_are_not_to_be_waited_for) {
-    std::signal(SIGCHLD, SIG_IGN);
-    // Not at once: a process that is gone before it has a pidfd is ESRCH.
-    ASSERT_EQ(spawn(scratch.script("vm", "sleep 0.3\nexit 3\n")), 0);
-    EXPECT_TRUE(ended());
-    std::signal(SIGCHLD, SIG_DFL);
+    // A process that is gone before it has a pidfd is ESRCH: this one waits for the link's end.
+    const std::string program = scratch.script("vm", "cat <&3 >/dev/null\nexit 3\n");
+    const auto before = std::signal(SIGCHLD, SIG_IGN);
+    EXPECT_EQ(spawn(program), 0);
+    link = Fd();
+    EXPECT_TRUE(process && ended());
+    std::signal(SIGCHLD, before);
 }
 
 TEST(FdTest, owns_its_descriptor) {

@@ -253,7 +253,7 @@ TEST_F(FlatTransfer, tables_that_end_early) {
     // Across a page end.
     enter_both_ways([&] {
         tables(3);
-        std::memcpy(ram_->base() + 0xffc - kCode0, ram_->base() + kGdt, 0x60);
+        std::memmove(ram_->base() + 0xffc - kCode0, ram_->base() + kGdt, 0x60);
         std::memset(ram_->base() + 0x1060, 0, 0xa0);
         state_.gdtr.base = 0xffc - kCode0;
     });
