@@ -18,6 +18,9 @@ class Clock {
   public:
     virtual ~Clock() = default;
     [[nodiscard]] virtual u64 now_ns() const = 0;
+    // Whether the host's time stamp counter runs along with it, at a rate that may drift slowly and
+    // from a moment that changes only while no guest code runs.
+    [[nodiscard]] virtual bool follows_host_tsc() const { return false; }
 };
 
 // Moves only when told to: for tests.

@@ -3,6 +3,8 @@
 #include "vmcore/machine/host_clock.h"
 
 #include <ctime>
+#include <fstream>
+#include <string>
 
 namespace ennead::vmcore {
 
@@ -10,6 +12,14 @@ u64 HostClock::host_ns() {
     std::timespec t{};
     clock_gettime(CLOCK_MONOTONIC, &t);
     return static_cast<u64>(t.tv_sec) * 1'000'000'000u + static_cast<u64>(t.tv_nsec);
+}
+
+// Kernels trust a counter that is invariant and in step on all processors, or else name another
+// source.
+bool HostClock::host_uses_tsc() {
+    std::string name;
+    std::ifstream("/sys/devices/system/clocksource/clocksource0/current_clocksource") >> name;
+    return name == "tsc";
 }
 
 void HostClock::run() {

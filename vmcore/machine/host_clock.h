@@ -12,6 +12,8 @@ class HostClock : public Clock {
     [[nodiscard]] u64 now_ns() const override {
         return running_ ? host_ns() - offset_ : stopped_at_;
     }
+    // As the host's kernel believes: it takes CLOCK_MONOTONIC from the counter itself.
+    [[nodiscard]] bool follows_host_tsc() const override { return host_uses_tsc_; }
     void run();
     void stop();
     // Back to 0, running or not as before: the machine was powered on anew.
@@ -22,6 +24,9 @@ class HostClock : public Clock {
     [[nodiscard]] static u64 host_ns();
 
   private:
+    [[nodiscard]] static bool host_uses_tsc();
+
+    const bool host_uses_tsc_ = host_uses_tsc();
     bool running_ = false;
     u64 offset_ = 0;  // host time minus machine time
     u64 stopped_at_ = 0;

@@ -109,15 +109,22 @@ class TestMachine {
     static constexpr u64 kRamSize = u64{4} << 20;
 
     explicit TestMachine(Mode mode = Mode::flat32, EngineKind kind = EngineKind::interp)
+        : TestMachine(mode, kind, nullptr) {}
+    explicit TestMachine(EngineKind kind) : TestMachine(Mode::flat32, kind) {}
+    // `time` instead of `clock`.
+    TestMachine(EngineKind kind, const Clock& time) : TestMachine(Mode::flat32, kind, &time) {}
+
+  private:
+    TestMachine(Mode mode, EngineKind kind, const Clock* time)
         : ram(std::move(GuestRam::create(kRamSize)).value()),
           memory(*ram, mmio),
-          cpu(arena, CpuWiring{memory, ports, interrupts, clock, Log()}),
+          cpu(arena, CpuWiring{memory, ports, interrupts, time == nullptr ? clock : *time, Log()}),
           engine_(make_engine(kind, cpu)),
           engine(*engine_) {
         reset(mode);
     }
-    explicit TestMachine(EngineKind kind) : TestMachine(Mode::flat32, kind) {}
 
+  public:
     // Registers and tables as new; RAM keeps what else it holds.
     void reset(Mode mode) {
         state.reset();

@@ -56,6 +56,8 @@ struct Insn {
 
     [[nodiscard]] u8 mod() const { return modrm >> 6; }
     [[nodiscard]] u8 reg() const { return (modrm >> 3) & 7; }
+    // Of PUSH and POP of segment registers: 06 0E 16 1E, 0F A0, 0F A8 and the odd ones after them.
+    [[nodiscard]] Seg segment_of_opcode() const { return static_cast<Seg>((opcode >> 3) & 7); }
     [[nodiscard]] u8 rm() const { return modrm & 7; }
 };
 

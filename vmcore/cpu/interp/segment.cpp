@@ -31,11 +31,6 @@ bool write_rm16(Cpu& cpu, const Insn& insn, u16 value) {
     return true;
 }
 
-// PUSH and POP of segment registers: 06 0E 16 1E, 0F A0, 0F A8 and the odd ones after them.
-Seg segment_of_opcode(const Insn& insn) {
-    return static_cast<Seg>((insn.opcode >> 3) & 7);
-}
-
 bool protected_only(Cpu& cpu) {
     return (cpu.state.protected_mode() && !cpu.state.v86()) || cpu.raise(Vector::ud);
 }
@@ -130,12 +125,12 @@ bool exec_mov_sreg_rm(Cpu& cpu, const Insn& insn) {
 }
 
 bool exec_push_sreg(Cpu& cpu, const Insn& insn) {
-    const u16 selector = cpu.state.segment(segment_of_opcode(insn)).selector;
+    const u16 selector = cpu.state.segment(insn.segment_of_opcode()).selector;
     return insn.operand_size == 2 ? cpu.push<u16>(selector) : cpu.push<u32>(selector);
 }
 
 bool exec_pop_sreg(Cpu& cpu, const Insn& insn) {
-    const Seg seg = segment_of_opcode(insn);
+    const Seg seg = insn.segment_of_opcode();
     return insn.operand_size == 2 ? pop_segment<u16>(cpu, seg) : pop_segment<u32>(cpu, seg);
 }
 

@@ -14,6 +14,16 @@
 
 namespace ennead::vmcore::jit {
 
+// How RDTSC gets machine time from the host's counter between two looks at the clock. While
+// counter - from < window, it is then_ns + (counter - from) * scale / 2^kScaleBits nanoseconds.
+struct HostTsc {
+    static constexpr unsigned kScaleBits = 32;
+    u64 from = 0;
+    u64 window = 0;  // in ticks; 0: ask the clock
+    u64 then_ns = 0;
+    u64 scale = 0;  // nanoseconds per tick, a little too few
+};
+
 // Lives at CpuArena::kEngine. vCPU thread only.
 struct JitContext {
     void* engine = nullptr;
@@ -26,6 +36,7 @@ struct JitContext {
     u32 held_requests = 0;
     u32 link = 0;  // the number of the link to be made
     u32 exit = 0;  // why C++ wants emitted code to be left (Exit), or where it goes on (kJump…)
+    HostTsc tsc;
     u32 bit_number = 0;  // of BT and its kin, on the way to its use
     // Stands in for memory that cannot be reached directly.
     alignas(16) std::array<u8, 32> bounce{};

@@ -118,7 +118,7 @@ void BlockEmitter::emit_step() {
         // These work with the registers that a shared check leaves something in.
         forget_shared();
         if (!emit_branch() && !emit_divide() && !emit_bit_string() && !emit_flag_ops() &&
-            !emit_string() && !emit_segment_load()) {
+            !emit_string() && !emit_segment_load() && !emit_rdtsc()) {
             // STI and POPF may let an interrupt in.
             interpreted(ends_block(insn()) || insn().op == Op::sti || insn().op == Op::popf);
         }

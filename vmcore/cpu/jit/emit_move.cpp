@@ -15,27 +15,6 @@ asmjit::x86::Gp byte_register(unsigned n) {
     return n < 4 ? asmjit::x86::Gp(gpb_lo(n)) : asmjit::x86::Gp(gpb_hi(n - 4));
 }
 
-Seg segment_of_opcode(const Insn& insn) {
-    switch (insn.opcode) {
-        case 0x06:
-        case 0x07:
-            return Seg::es;
-        case 0x0e:
-            return Seg::cs;
-        case 0x16:
-        case 0x17:
-            return Seg::ss;
-        case 0x1e:
-        case 0x1f:
-            return Seg::ds;
-        case 0xa0:
-        case 0xa1:
-            return Seg::fs;
-        default:
-            return Seg::gs;
-    }
-}
-
 }  // namespace
 
 bool BlockEmitter::emit_move() {
@@ -120,65 +99,6 @@ bool BlockEmitter::emit_move() {
     return true;
 }
 
-// CR0, CR2, CR3 and CR4 are values to read like any other.
-bool BlockEmitter::emit_read_control() {
-    std::size_t field = 0;
-    switch (insn().reg()) {
-        case 0:
-            field = offsetof(CpuState, cr0);
-            break;
-        case 2:
-            field = offsetof(CpuState, cr2);
-            break;
-        case 3:
-            field = offsetof(CpuState, cr3);
-            break;
-        case 4:
-            field = offsetof(CpuState, cr4);
-            break;
-        default:
-            return false;
-    }
-    if (plan_->user) {
-        return false;
-    }
-    a_.mov(guest(insn().rm()), state_field(field, 4));
-    return true;
-}
-
-// MOV and POP to DS, ES, FS or GS.
-bool BlockEmitter::emit_segment_load() {
-    const Insn& i = insn();
-    const bool pops = i.op == Op::pop_sreg;
-    if ((!pops && i.op != Op::mov_sreg_rm) || (pops && i.operand_size != 4)) {
-        return false;
-    }
-    const auto seg = pops ? segment_of_opcode(i) : static_cast<Seg>(i.reg());
-    if (i.reg() >= kSegCount || seg == Seg::cs || seg == Seg::ss ||
-        (i.has_memory && !segment_usable(AccessKind::read))) {
-        return false;
-    }
-    save_flags();
-    if (!pops && !i.has_memory) {
-        a_.movzx(r11d, guest(i.rm()).r16());
-    } else {
-        const Mem at = !pops ? begin_operand(AccessKind::read_first)
-                       : in_stack_frame(0, AccessKind::read_first)
-                           ? begin_in_frame(0, AccessKind::read_first)
-                           : begin_access(r12d, 4, AccessKind::read_first);
-        leaves_if_finished();
-        a_.movzx(r11d, sized(at, 2));
-        end_access();
-    }
-    call_to(thunks_.load_segment[static_cast<unsigned>(seg)]);
-    add_site(stub(Stub::Kind::finish), 0);
-    if (pops) {
-        a_.lea(r12d, ptr(r12, 4));
-    }
-    checked_fs_ = checked_gs_ = false;
-    return true;
-}
-
 bool BlockEmitter::in_stack_frame(i32 at, AccessKind kind) const {
     return plan_->frame.base == kEsp && in_frame(at, 4, kind);
 }
@@ -220,7 +140,7 @@ bool BlockEmitter::emit_stack() {
             return true;
         case Op::push_sreg:
             save_flags();  // now: it may use R11
-            a_.movzx(r11d, state_field(selector_field(segment_of_opcode(i)), 2));
+            a_.movzx(r11d, state_field(selector_field(i.segment_of_opcode()), 2));
             a_.mov(begin_push(), r11d);
             end_push();
             return true;

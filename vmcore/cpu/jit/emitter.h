@@ -211,8 +211,6 @@ class BlockEmitter {
     void emit_bytes(const Insn& insn, HostMemory memory);
     void emit_bytes(const Mem& at);
     bool emit_move();
-    bool emit_read_control();
-    bool emit_segment_load();
     bool emit_stack();
     bool emit_divide();
     void emit_wide_division(const Stub& stub);
@@ -235,6 +233,11 @@ class BlockEmitter {
     [[nodiscard]] Mem begin_push();
     void end_push();
     [[nodiscard]] Mem begin_pop();
+
+    // --- emit_system.cpp
+    bool emit_read_control();
+    bool emit_segment_load();
+    bool emit_rdtsc();
 
     // --- emit_fpu.cpp
     bool emit_x87();

@@ -122,6 +122,7 @@ Jit::Jit(Cpu& cpu)
                       }
                   }},
              cpu.io.memory.ram().code()),
+      tsc_rate_(cpu.io.clock, context_.tsc),
       made_at_tick_(__rdtsc()) {
     context_.engine = this;
     for (const bool user : {false, true}) {
@@ -191,6 +192,7 @@ ExitReasons Jit::run(u64 budget_instructions) {
     end_ = state_.instructions + std::min(budget_instructions, left);
     const bool exact = budget_instructions < kExactBudget;
     shut_down_ = false;
+    tsc_rate_.forget();
     ExitReasons reasons;
     const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
     for (;;) {
@@ -610,6 +612,9 @@ bool Jit::finish_at(const Place& place, bool& near) {
     const u32 generation = cpu_.mmu.generation();
     if (!select_handler(insn)(cpu_, insn)) {
         return false;
+    }
+    if (insn.op == Op::rdtsc) {
+        tsc_rate_.look();
     }
     state_.eip = cpu_.next_eip;
     ++state_.instructions;

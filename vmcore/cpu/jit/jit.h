@@ -11,6 +11,7 @@
 #include "vmcore/cpu/jit/block_cache.h"
 #include "vmcore/cpu/jit/context.h"
 #include "vmcore/cpu/jit/helpers.h"
+#include "vmcore/cpu/jit/tsc_rate.h"
 #include "vmcore/cpu/translations.h"
 #include "vmcore/types.h"
 
@@ -122,6 +123,7 @@ class Jit final : public Engine, private CodeWatcher, private Translations {
     std::array<u64, 2> stack_{};  // RSP of emitted code
     u32 flushes_ = 0;             // Mmu::flushes(), when the stacks were last good
     jit::BlockCache cache_;
+    jit::TscRate tsc_rate_;
     JitCounters counters_;
     // When it began, by two clocks.
     const std::chrono::steady_clock::time_point made_at_ = std::chrono::steady_clock::now();
