@@ -55,9 +55,11 @@ bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, con
     if (frame_steps_ != 0) {
         emit_frame_check();
     }
-    a_.lea(reg::count, ptr(reg::count, static_cast<i32>(plan.count)));
     for (; index_ < plan.count; ++index_) {
         piece(nullptr);
+        if (plan.begins_stretch(index_)) {
+            a_.lea(reg::count, ptr(reg::count, i32{step().left}));
+        }
         emit_step();
     }
     index_ = plan.count - 1;
@@ -113,7 +115,8 @@ void BlockEmitter::leave_unless_mapped(u32 linear, u64 fetch_entry) {
 }
 
 void BlockEmitter::emit_step() {
-    const bool emitted = emit_generic() || emit_move() || emit_stack() || emit_x87() || emit_simd();
+    const bool emitted =
+        emit_generic() || emit_move() || emit_stack() || emit_x87() || emit_simd() || emit_jcc();
     if (!emitted) {
         // These work with the registers that a shared check leaves something in.
         forget_shared();
@@ -142,7 +145,7 @@ Interpreted* BlockEmitter::record(bool ends) {
     *what = {.insn = insn(),
              .handler = select_handler(insn()),
              .eip = step().eip,
-             .left = static_cast<u8>(plan_->count - index_),
+             .left = step().left,
              .ends_block = ends,
              .uses_fpu = uses_fpu(insn())};
     return what;

@@ -16,9 +16,6 @@ bool BlockEmitter::emit_branch() {
             need_flags();
             emit_link_jump(branch_target(i, step().eip));
             return true;
-        case Op::jcc:
-            emit_jcc();
-            return true;
         case Op::loop:
         case Op::loope:
         case Op::loopne:
@@ -59,11 +56,17 @@ bool BlockEmitter::emit_branch() {
     }
 }
 
-void BlockEmitter::emit_jcc() {
+bool BlockEmitter::emit_jcc() {
+    if (insn().op != Op::jcc || insn().operand_size != 4) {
+        return false;
+    }
     need_flags();
     const u32 target = branch_target(insn(), step().eip);
     add_link(jump_later(static_cast<CondCode>(insn().opcode & 0xf)), target, entry_for(target));
-    emit_link_jump(next_eip());
+    if (index_ + 1 == plan_->count) {
+        emit_link_jump(next_eip());
+    }
+    return true;
 }
 
 // LOOP and JECXZ, without a change of the flags.

@@ -74,13 +74,16 @@ void BlockEmitter::need_fpu(u8 level) {
 }
 
 // Where the last x87 instruction and its operand were is noted where somebody may ask for it:
-// before an instruction that stores it, and at the last one of a block.
+// before an instruction that stores it, and at the last one before the block may be left.
 bool BlockEmitter::pointers_wanted() const {
     if (plan_->exact) {
         return true;
     }
     for (unsigned n = index_ + 1; n < plan_->count; ++n) {
         const Insn& later = plan_->steps[n].insn;
+        if (plan_->begins_stretch(n)) {
+            break;
+        }
         if (later.op >= Op::fpu_d8 && later.op <= Op::fpu_df) {
             return is_control(later);
         }

@@ -173,7 +173,7 @@ void BlockEmitter::add_site(const Stub& stub, u32 resume) {
                       .immediate = immediate_of(stub.flags),
                       .eip_offset = static_cast<u16>(at.eip - plan_->eip),
                       .resume = static_cast<u16>(resume),
-                      .left = static_cast<u8>(plan_->count - stub.index),
+                      .left = at.left,
                       .flags = stub.flags.at});
 }
 

@@ -54,9 +54,14 @@ BlockEmitter::Shared BlockEmitter::find_row() const {
     Shared row{.base = kNoRegister, .index = first.index, .scale = first.scale};
     i64 low = static_cast<i32>(first.disp), high = low;
     unsigned accesses = 0;
+    bool certain = true;  // that the access will be made: no branch before it
     for (unsigned n = index_; n < plan_->count; ++n) {
         const Insn& each = plan_->steps[n].insn;
+        certain = certain && (n == index_ || !plan_->begins_stretch(n));
         if (may_share(each) && same_registers(each, first)) {
+            if (!certain && writes_operand(each) && !row.written) {
+                break;
+            }
             const i64 at = static_cast<i32>(each.disp);
             const i64 from = std::min(low, at),
                       to = std::max(high, at + memory_operand_bytes(each));

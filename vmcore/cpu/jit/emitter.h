@@ -219,7 +219,7 @@ class BlockEmitter {
     void emit_pushf();
     void emit_popf();
     bool emit_branch();
-    void emit_jcc();
+    bool emit_jcc();
     void emit_count_branch();
     void emit_call(u32 target);
     void emit_call_operand();

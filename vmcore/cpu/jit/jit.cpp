@@ -358,7 +358,8 @@ u32 Jit::jump_or_leave(Exit why, u64 called_bytes) {
     if (why == Exit::undelivered) {
         deliver();
     }
-    if (shut_down_ || !cpu_.flat() || needs_interpreter()) {
+    // A fault costs one of the budget: where faults follow on each other the stop comes nearer.
+    if (shut_down_ || !cpu_.flat() || needs_interpreter() || !set_stop()) {
         return static_cast<u32>(Exit::done);
     }
     prepare_to_enter();

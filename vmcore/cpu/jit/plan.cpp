@@ -14,6 +14,9 @@ namespace {
 
 // How far a look at what follows a block goes.
 constexpr unsigned kLookAhead = 6;
+// Conditional branches that a block may go on behind. More would translate more code that is left
+// before it runs.
+constexpr unsigned kMostBranches = 3;
 
 bool decode_at(const u8* page, u32 eip, Insn& insn) {
     const u32 offset = eip & kPageMask;
@@ -74,12 +77,29 @@ u32 live_after_block(const u8* page, u32 wanted, BlockPlan& plan) {
     }
 }
 
-void find_live_flags(BlockPlan& plan) {
+// Not behind a loop's end: its next round would pay for checks that serve what comes after it.
+bool goes_on_behind(const BlockPlan::Step& step) {
+    return step.insn.op == Op::jcc && step.insn.operand_size == 4 &&
+           branch_target(step.insn, step.eip) > step.eip;
+}
+
+// `page`: null if all flags matter everywhere.
+void find_live_flags(const u8* page, BlockPlan& plan) {
     u32 live = plan.live_after;
+    u8 left = 0;
     for (unsigned n = plan.count; n-- != 0;) {
-        const FlagEffects& effects = plan.steps[n].effects = flag_effects(plan.steps[n].insn);
+        BlockPlan::Step& step = plan.steps[n];
+        if (n + 1 < plan.count && ends_block(step.insn)) {
+            left = 0;
+            if (page != nullptr) {
+                const u32 target = branch_target(step.insn, step.eip);
+                live |= live_at(target, eflags::kArith & ~live, page, plan);
+            }
+        }
+        const FlagEffects& effects = step.effects = flag_effects(step.insn);
         live = (live & ~effects.kills) | effects.reads;
-        plan.steps[n].live_before = live;
+        step.live_before = page == nullptr ? eflags::kArith : live;
+        step.left = ++left;
     }
 }
 
@@ -173,10 +193,7 @@ void plan_straddling(u32 eip, bool user, const u8* page, const u8* next, bool ex
     plan.depends.push_back({static_cast<u16>(offset), kPageMask, false});
     plan.depends.push_back({0, static_cast<u16>(plan.length - here - 1), true});
     plan.live_after = eflags::kArith;
-    find_live_flags(plan);
-    if (exact_flags) {
-        step.live_before = eflags::kArith;
-    }
+    find_live_flags(exact_flags ? nullptr : page, plan);
 }
 
 void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain, BlockPlan& plan) {
@@ -188,6 +205,7 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain
     plan.straddles = false;
     plan.depends.clear();
     u32 at = eip;
+    unsigned branches = 0;
     while (plan.count < kMaxBlockInsns && plan.same_page(at)) {
         BlockPlan::Step& step = plan.steps[plan.count];
         if (!decode_at(page, at, step.insn)) {
@@ -196,7 +214,7 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain
         step.eip = at;
         at += step.insn.length;
         ++plan.count;
-        if (ends_block(step.insn)) {
+        if (ends_block(step.insn) && !(goes_on_behind(step) && branches++ != kMostBranches)) {
             break;
         }
     }
@@ -207,13 +225,8 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain
     plan.depends.push_back(
         {static_cast<u16>(eip & kPageMask), static_cast<u16>((at - 1) & kPageMask)});
     plan.live_after = exact_flags ? eflags::kArith : live_after_block(page, eflags::kArith, plan);
-    find_live_flags(plan);
+    find_live_flags(exact_flags ? nullptr : page, plan);
     find_frame(plan);
-    if (exact_flags) {
-        for (unsigned n = 0; n < plan.count; ++n) {
-            plan.steps[n].live_before = eflags::kArith;
-        }
-    }
 }
 
 }  // namespace ennead::vmcore::jit

@@ -22,7 +22,7 @@ struct Frame {
     bool written = false;
 };
 
-// 32-bit code in one page.
+// 32-bit code in one page. It goes on behind a conditional branch forward, which may leave it.
 struct BlockPlan {
     struct Step {
         Insn insn;
@@ -31,6 +31,7 @@ struct BlockPlan {
         // How far ESP has moved since the start of the block; of use inside `frame` only.
         i32 esp = 0;
         u32 live_before = 0;  // flags that some later instruction may read, as this one begins
+        u8 left = 0;          // instructions from this one to the next branch, itself and that too
     };
 
     u32 eip = 0;
@@ -45,6 +46,7 @@ struct BlockPlan {
     u32 length = 0;      // bytes
     std::vector<Block::Range> depends;
 
+    [[nodiscard]] bool begins_stretch(unsigned n) const { return n == 0 || steps[n - 1].left == 1; }
     [[nodiscard]] const Step& last() const { return steps[count - 1]; }
     [[nodiscard]] u32 end() const { return eip + length; }
     [[nodiscard]] bool same_page(u32 other) const { return (eip ^ other) < kPageSize; }

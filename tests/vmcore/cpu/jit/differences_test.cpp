@@ -204,5 +204,13 @@ TEST_P(differences, a_trap_at_a_budgets_end_costs_what_it_costs_elsewhere) {
     EXPECT_EQ(machine.state.gpr[kEax], 1u);
 }
 
+TEST_P(differences, faults_that_follow_on_each_other_obey_the_budget) {
+    TestMachine machine(GetParam());
+    machine.write(TestMachine::kHandlers + 6 * 16, "0f 0b");  // #UD: ud2
+    EXPECT_TRUE(machine.run("90 0f 0b", 501).budget);
+    EXPECT_EQ(machine.state.instructions, 1u);
+    EXPECT_EQ(machine.state.gpr[kEsp], kTop - 500 * 12);
+}
+
 }  // namespace
 }  // namespace ennead::vmcore
