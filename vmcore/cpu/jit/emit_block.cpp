@@ -44,9 +44,20 @@ bool BlockEmitter::emit(const BlockPlan& plan, FetchEntries fetch, bool far, con
     }
     block.poll_entry = static_cast<u16>(offset());
     piece("poll entry");
-    emit_poll();
-    block.near_entry = static_cast<u16>(offset());
-    piece("near entry");
+    const bool saves = saves_flags_first();
+    emit_poll(saves);
+    if (saves) {
+        // What comes in by the poll has them saved already.
+        const ShortPlace over = short_jump_later();
+        block.near_entry = static_cast<u16>(offset());
+        piece("near entry");
+        fetch_flags();
+        land(over);
+        flags_ = {FlagsAt::raw, -1};
+    } else {
+        block.near_entry = static_cast<u16>(offset());
+        piece("near entry");
+    }
     if (plan.straddles) {
         // The next page may be another one by now, however this place was reached.
         a_.mov(r11, rcx);
@@ -85,7 +96,15 @@ void BlockEmitter::emit_far_entry(u64 fetch_entry) {
     leave_unless_mapped(plan_->eip, fetch_entry);
 }
 
-void BlockEmitter::emit_poll() {
+// Whether the first thing that the block does is a look at the tables, with flags that are wanted.
+bool BlockEmitter::saves_flags_first() const {
+    const BlockPlan::Step& first = plan_->steps[0];
+    return first.live_before != 0 && !plan_->straddles &&
+           (frame_steps_ != 0 || (first.insn.op == Op::jmp_rm && first.insn.has_memory));
+}
+
+// `keep_saved`: the flags stay in R10.
+void BlockEmitter::emit_poll(bool keep_saved) {
     Stub poll = stub(Stub::Kind::poll);
     poll.flags_wanted = plan_->steps[0].live_before != 0;
     if (poll.flags_wanted) {
@@ -95,7 +114,7 @@ void BlockEmitter::emit_poll() {
     poll.from = {jump_later(CondCode::kAE)};
     poll.from_count = 1;
     later(poll);
-    if (poll.flags_wanted) {
+    if (poll.flags_wanted && !keep_saved) {
         put_back_flags();
     }
 }

@@ -33,6 +33,12 @@ BlockEmitter::Place BlockEmitter::jump_later(CondCode condition) {
     return {offset() - 4};
 }
 
+BlockEmitter::ShortPlace BlockEmitter::short_jump_later() {
+    constexpr std::array<u8, 2> kShortJmp = {0xeb, 0};
+    a_.embed(kShortJmp.data(), kShortJmp.size());
+    return {offset() - 1};
+}
+
 BlockEmitter::ShortPlace BlockEmitter::short_jump_later(CondCode condition) {
     const std::array<u8, 2> bytes = {static_cast<u8>(0x70 | condition_bits(condition)), 0};
     a_.embed(bytes.data(), bytes.size());

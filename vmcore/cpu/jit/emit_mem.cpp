@@ -153,14 +153,12 @@ Mem BlockEmitter::begin_in_frame(i32 at, AccessKind kind) {
     return Mem(guest64(plan_->frame.base), r9, 0, at);
 }
 
-// R9 = distance to host memory for the frame; if it is not all in one page that may be read (and
-// written), the block is done the other way, with a look-up for each access.
+// R9 = distance to host memory for the frame; the flags are saved, if wanted. If it is not all in
+// one page that may be read (and written), the block is done the other way, with a look-up for each
+// access.
 void BlockEmitter::emit_frame_check() {
     const Frame& frame = plan_->frame;
-    const bool keep_flags = plan_->steps[0].live_before != 0;
-    if (keep_flags) {
-        fetch_flags();
-    }
+    const bool keep_flags = flags_.at != FlagsAt::host;
     Stub plain = stub(Stub::Kind::plain);
     plain.flags_wanted = keep_flags;
     const Access access = frame.written ? Access::write : Access::read;
@@ -179,9 +177,6 @@ void BlockEmitter::emit_frame_check() {
     plain.from[plain.from_count++] = jump_later(CondCode::kZ);
     a_.cmp(r13d, kPageSize - frame.span);
     plain.from[plain.from_count++] = jump_later(CondCode::kA);
-    if (keep_flags) {
-        put_back_flags();
-    }
     later(plain);
 }
 

@@ -80,6 +80,7 @@ class BlockEmitter {
         u32 offset = 0;
     };
     [[nodiscard]] Place jump_later(asmjit::x86::CondCode condition);
+    [[nodiscard]] ShortPlace short_jump_later();
     [[nodiscard]] ShortPlace short_jump_later(asmjit::x86::CondCode condition);
     [[nodiscard]] ShortPlace jump_later_if_ecx_zero();
     void land(Place place);
@@ -147,7 +148,8 @@ class BlockEmitter {
         }
     }
     void emit_far_entry(u64 fetch_entry);
-    void emit_poll();
+    [[nodiscard]] bool saves_flags_first() const;
+    void emit_poll(bool keep_saved);
     void leave_unless_mapped(u32 linear, u64 fetch_entry);
     void emit_step();
     void interpreted(bool ends);
