@@ -92,18 +92,11 @@ void BlockEmitter::give_flags_to_operation(AccessKind kind) {
 Mem BlockEmitter::begin_access(Gp address, unsigned size, AccessKind kind) {
     save_flags();
     forget_shared();
-    const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
-    const u32 table = CpuArena::table_offset(
-        plan_->user, static_cast<unsigned>(writes ? Access::write : Access::read));
+    const u32 table = table_for(kind);
     a_.mov(r13d, address);
     a_.shr(r13d, 12);
     a_.mov(r13, Mem(reg::state, r13, 3, static_cast<i32>(table), 8));
-    open_ = stub(Stub::Kind::access);
-    open_.access = kind;
-    open_.size = static_cast<u8>(size);
-    open_.gp = static_cast<u8>(address.id());
-    a_.test(r13, r13);
-    open_.from[open_.from_count++] = jump_later(CondCode::kZ);
+    open_access(address, size, kind);
     if (size == 2 || size == 4) {
         a_.test(low_byte(address), static_cast<i32>(size - 1));
         open_.from[open_.from_count++] = jump_later(CondCode::kNZ);
@@ -114,9 +107,37 @@ Mem BlockEmitter::begin_access(Gp address, unsigned size, AccessKind kind) {
         open_.from[open_.from_count++] = jump_later(CondCode::kA);
     }
     open_.back = offset();
-    is_open_ = true;
     give_flags_to_operation(kind);
     return Mem(address.r64(), r13, 0, 0);
+}
+
+// The table's entry is known, and so is that the operand does not reach into the next page.
+Mem BlockEmitter::begin_constant_access(u32 address, unsigned size, AccessKind kind) {
+    save_flags();
+    forget_shared();
+    a_.mov(r14d, address);
+    a_.mov(r13, state_field(table_for(kind) + u64{address / kPageSize} * 8, 8));
+    open_access(r14d, size, kind);
+    open_.back = offset();
+    give_flags_to_operation(kind);
+    return Mem(r14, r13, 0, 0);
+}
+
+u32 BlockEmitter::table_for(AccessKind kind) const {
+    const bool writes = kind == AccessKind::write || kind == AccessKind::modify;
+    return CpuArena::table_offset(plan_->user,
+                                  static_cast<unsigned>(writes ? Access::write : Access::read));
+}
+
+// R13 = the table's entry: nothing for what has to be asked for.
+void BlockEmitter::open_access(Gp address, unsigned size, AccessKind kind) {
+    open_ = stub(Stub::Kind::access);
+    open_.access = kind;
+    open_.size = static_cast<u8>(size);
+    open_.gp = static_cast<u8>(address.id());
+    a_.test(r13, r13);
+    open_.from[open_.from_count++] = jump_later(CondCode::kZ);
+    is_open_ = true;
 }
 
 void BlockEmitter::end_access() {
@@ -195,7 +216,13 @@ Mem BlockEmitter::begin_operand(AccessKind kind, bool direct) {
             return begin_shared(kind);
         }
     }
-    return begin_access(operand_address(direct), memory_operand_bytes(insn()), kind);
+    const Insn& i = insn();
+    const unsigned size = memory_operand_bytes(i);
+    if (i.base == kNoRegister && i.index == kNoRegister && i.segment != Seg::fs &&
+        i.segment != Seg::gs && (i.disp & kPageMask) <= kPageSize - size) {
+        return begin_constant_access(i.disp, size, kind);
+    }
+    return begin_access(operand_address(direct), size, kind);
 }
 
 }  // namespace ennead::vmcore::jit

@@ -177,8 +177,11 @@ class BlockEmitter {
     // must be all that the guest's instruction does (unless it is of the kind read_first), for
     // where memory is no plain memory the interpreter does it all instead.
     [[nodiscard]] Mem begin_access(Gp address, unsigned size, AccessKind kind);
+    [[nodiscard]] Mem begin_constant_access(u32 address, unsigned size, AccessKind kind);
     [[nodiscard]] Mem begin_operand(AccessKind kind, bool direct = true);
+    void open_access(Gp address, unsigned size, AccessKind kind);
     void end_access();
+    [[nodiscard]] u32 table_for(AccessKind kind) const;
     void leaves_if_finished() { open_.resumes = false; }
     void emit_frame_check();
     [[nodiscard]] bool in_frame(i32 at, unsigned size, AccessKind kind, unsigned index) const;
