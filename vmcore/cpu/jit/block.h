@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <span>
 
 #include "vmcore/cpu/decode/insn.h"
@@ -63,6 +64,11 @@ struct Link {
     // Which entry: `near` for a later instruction of the same page.
     // `plain`: the block's other self, in which each access looks at the tables.
     enum class Entry : u8 { near, poll, far, plain } entry = Entry::far;
+    // Of an indirect jump that expects the target it had before (BlockEmitter::emit_guessed_jump):
+    // how many more targets it is going to try. The code around `place` has the negative of the
+    // expected EIP and the displacement to where others go at these distances.
+    static constexpr std::ptrdiff_t kGuess = -16, kOtherwise = -8;
+    u8 guesses = 0;
 };
 
 // Lives, with what its spans point to, in the memory of its region (BlockCache).

@@ -16,6 +16,9 @@ namespace {
 // More than any block's code: kMaxBlockInsns of the longest forms.
 constexpr u64 kMostBlockBytes = 32 * 1024;
 
+// An entry of a linker's table changes once, at the first call.
+constexpr u8 kGuesses = 2;
+
 // Regions are released without a destructor being run.
 static_assert(std::is_trivially_destructible_v<Block> &&
               std::is_trivially_destructible_v<Interpreted>);
@@ -136,6 +139,7 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
         link.place = base + each.place;
         link.stub = base + each.stub;
         link.from = &block;
+        link.guesses = each.guessed ? kGuesses : 0;
     }
     block.sites = keep(emitter_.sites());
     block.depends = keep(plan_.depends);
@@ -180,6 +184,20 @@ void BlockCache::connect(u32 number, Block& target) {
     target.incoming = number;
     memory_.patch_jump(link.place, target.entry(link.entry));
     ++counters_.links;
+}
+
+void BlockCache::expect(u32 number, Block& target) {
+    Link& link = links_[number];
+    if (link.from == nullptr || link.guesses == 0) {
+        return;
+    }
+    disconnect(number);
+    link.eip = target.eip;
+    memory_.patch(link.place + Link::kGuess, 0u - target.eip);
+    if (--link.guesses == 0) {
+        memory_.patch_jump(link.place + Link::kOtherwise, link.place + 4);
+    }
+    connect(number, target);
 }
 
 void BlockCache::disconnect(u32 number) {

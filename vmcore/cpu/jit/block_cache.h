@@ -70,6 +70,8 @@ class BlockCache final : private BlockParts {
     [[nodiscard]] const Link& link(u32 number) const { return links_[number]; }
     // Does nothing if the target has no entry of the kind.
     void connect(u32 number, Block& target);
+    // From now on the jump with this link expects `target`, unless it has tried enough, or is gone.
+    void expect(u32 number, Block& target);
 
     // The plain block there, made if need be: entered at its near or poll entry. Null as in
     // translate().

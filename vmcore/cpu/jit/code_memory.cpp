@@ -38,9 +38,12 @@ u8* CodeMemory::commit(u64 size) {
     return to;
 }
 
+void CodeMemory::patch(const u8* where, u32 value) {
+    std::memcpy(rw() + (where - rx()), &value, sizeof value);
+}
+
 void CodeMemory::patch_jump(const u8* where, const u8* target) {
-    const auto distance = static_cast<i32>(target - (where + 4));
-    std::memcpy(rw() + (where - rx()), &distance, sizeof distance);
+    patch(where, static_cast<u32>(target - (where + 4)));
 }
 
 }  // namespace ennead::vmcore::jit

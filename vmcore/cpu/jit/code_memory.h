@@ -43,7 +43,9 @@ class CodeMemory {
     // What has been committed so far is never evicted. Only while region 0 is the current one.
     void make_permanent() { permanent_ = used_; }
 
-    // Replaces the four bytes at `where` (executable view) with the distance from their end to
+    // Replaces the four bytes at `where` (executable view).
+    void patch(const u8* where, u32 value);
+    // The same, with the distance from their end to
     // `target`.
     void patch_jump(const u8* where, const u8* target);
 

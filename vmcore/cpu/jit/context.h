@@ -54,6 +54,7 @@ inline constexpr u32 kContext = CpuArena::kEngine;
 // Why emitted code came back.
 enum class Exit : u32 {
     miss,         // nothing known for eip
+    guess,        // the jump with the link `JitContext::link` wants a target that it did not expect
     link,         // the link `JitContext::link` has no target yet
     poll,         // at stop_at, before the instruction at eip
     done,         // the state is complete as it is: the interpreter did the last instruction

@@ -39,7 +39,11 @@ bool BlockEmitter::emit_branch() {
                 a_.mov(r14d, guest(i.rm()));
             }
             need_flags();
-            emit_indirect(false);
+            if (i.has_memory && i.index == kNoRegister) {
+                emit_guessed_jump();
+            } else {
+                emit_indirect(false);
+            }
             return true;
         case Op::call_rm:
             if (i.has_memory && !segment_usable(AccessKind::read)) {

@@ -112,11 +112,38 @@ void BlockEmitter::emit_link_jump(u32 target, Link::Entry entry) {
 // To the EIP in R14, with a jump of its own, for the host predicts each by itself. The target
 // checks whether its page is still mapped where it was.
 void BlockEmitter::emit_indirect(bool call) {
+    a_.mov(r11, rcx);
+    emit_table_jump(call);
+}
+
+// For jumps that hardly ever change their minds, as by way of a linker's table: a link to the
+// target that was seen first, or second, since a linker may set the entry at the first call. Their
+// lengths are known to Link.
+void BlockEmitter::emit_guessed_jump() {
+    constexpr std::array<u8, 7> kCompare = {0x41, 0x8d, 0x8e};  // lea ecx, [r14 + disp32]
+    constexpr std::array<u8, 3> kJecxz = {0x67, 0xe3, 5};       // over the jump
+    constexpr std::array<u8, 3> kRestore = {0x4c, 0x89, 0xd9};  // mov rcx, r11
+    a_.mov(r11, rcx);
+    a_.embed(kCompare.data(), kCompare.size());
+    a_.embed(kJecxz.data(), kJecxz.size());
+    Stub other = stub(Stub::Kind::guess);
+    emit_rel32({&kJmp, 1}, 0);
+    other.from = {Place{offset() - 4}};
+    other.from_count = 1;
+    other.link = static_cast<u32>(links_.size());
+    later(other);
+    a_.embed(kRestore.data(), kRestore.size());
+    emit_link_jump(0, Link::Entry::far);
+    links_.back().guessed = true;
+    emit_table_jump(false);
+}
+
+// RCX is in R11.
+void BlockEmitter::emit_table_jump(bool call) {
     const auto field = [this](std::size_t offset, u32 size) {
         const u32 table = CpuArena::jump_table_offset(plan_->user);
         return Mem(reg::state, r13, 3, static_cast<i32>(table + offset), size);
     };
-    a_.mov(r11, rcx);
     a_.movzx(r13d, r14w);
     a_.lea(r13d, ptr(r13, r13));
     a_.mov(ecx, field(offsetof(JumpEntry, minus_eip), 4));
@@ -214,6 +241,11 @@ void BlockEmitter::emit_stub(const Stub& stub) {
             links_[stub.link].stub = offset();
             a_.mov(r13d, links_[stub.link].number);
             jump_to(thunks_.link);
+            break;
+        case Stub::Kind::guess:
+            a_.mov(rcx, r11);
+            a_.mov(r13d, links_[stub.link].number);
+            jump_to(thunks_.guess);
             break;
         case Stub::Kind::plain:
             if (stub.flags_wanted) {

@@ -31,6 +31,7 @@ struct EmittedLink {
     u32 number = 0;
     u32 place = 0;
     u32 stub = 0;
+    bool guessed = false;
 };
 
 // For listings: where a piece of a block's code begins.
@@ -95,6 +96,8 @@ class BlockEmitter {
     void add_link(Place place, u32 target, Link::Entry entry);
     [[nodiscard]] Link::Entry entry_for(u32 target) const;
     void emit_indirect(bool call);
+    void emit_guessed_jump();
+    void emit_table_jump(bool call);
     void emit_return_site();
 
     // Code out of the way, emitted after the block.
@@ -109,6 +112,7 @@ class BlockEmitter {
             finish,
             poll,
             link,
+            guess,
             plain,
             fpu,
             string,
@@ -128,7 +132,7 @@ class BlockEmitter {
         unsigned from_count = 0;
         u32 back = 0;                       // offset to return to
         u32 resume = 0;                     // access: offset behind the instruction
-        u32 link = 0;                       // link: index among the links
+        u32 link = 0;                       // link, guess: index among the links
         u32 target = 0;                     // plain
         const Interpreted* what = nullptr;  // string
     };

@@ -311,11 +311,18 @@ bool Jit::stay_in_blocks() {
                 code = target->code + (plain ? target->near_entry : target->poll_entry);
                 break;
             }
+            case Exit::guess:
             case Exit::miss: {
+                const u32 number = context_.link;
                 ++counters_.misses;
                 Block* const target = find_block(true);
                 if (target == nullptr) {
                     return false;
+                }
+                if (why == Exit::guess) {
+                    // Should its block be gone, the number may be that of another such jump by now,
+                    // which does not mind.
+                    cache_.expect(number, *target);
                 }
                 jump_entry(state_.cpl == 3, state_.eip) = {
                     .minus_eip = 0u - state_.eip, .code = target->code + target->far_entry};

@@ -39,6 +39,7 @@ std::string thunk_name(const Thunks& thunks, const u8* target) {
     return is(thunks.miss)        ? "miss"
            : is(thunks.poll)      ? "poll"
            : is(thunks.link)      ? "link"
+           : is(thunks.guess)     ? "guess"
            : is(thunks.share[0])  ? "share.read"
            : is(thunks.share[1])  ? "share.write"
            : is(thunks.finish)    ? "finish"

@@ -61,6 +61,10 @@ void compare(const BlockCache& cache, const Block& block, Replay& replay) {
     };
     for (const EmittedLink& link : replay.links) {
         leave_out(link.place, 4);
+        if (link.guessed) {
+            leave_out(static_cast<u32>(link.place + Link::kGuess), 4);
+            leave_out(static_cast<u32>(link.place + Link::kOtherwise), 4);
+        }
         replay.linked += cache.link(link.number).to != nullptr ? 1 : 0;
     }
     for (const u32 pointer : replay.pointers) {

@@ -35,6 +35,10 @@ class ThunkEmitter {
             a_.mov(ENNEAD_CONTEXT(link), r13d);
             exit_with(Exit::link);
         });
+        thunks_.guess = emit([&] {
+            a_.mov(ENNEAD_CONTEXT(link), r13d);
+            exit_with(Exit::guess);
+        });
         for (const bool user : {false, true}) {
             thunks_.indirect[user] = emit([&] { emit_indirect(user); });
             thunks_.underflow[user] = emit([&] {
