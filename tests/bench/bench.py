@@ -48,14 +48,15 @@ class Test:
 # --- what is run -------------------------------------------------------------------------------------------------
 
 def programs(part, kind):
-    """The programs of one directory. Those of floating point come in two builds, compared with the same native one."""
+    """The programs of one directory. Those of floating point come in two builds, each compared with native code of its
+    kind; the compiler's usual code, which is SSE2, is noted beside x87's."""
     for source in sorted(os.listdir(os.path.join(HERE, "programs", kind))):
         name = source.removesuffix(".c")
         native = f"{BENCH}/native/{name} {SCALE}"
         for build in ("-x87", "-sse2") if kind == "float" else ("",):
             test = Test(part, kind, name + build, f"/bench/{name}{build} {SCALE}", native)
             if build == "-x87":
-                test.native["native x87"] = f"{BENCH}/native/{name}-x87 {SCALE}"
+                test.native = {"native": f"{BENCH}/native/{name}-x87 {SCALE}", "native SSE2": native}
             yield test
 
 
@@ -227,7 +228,7 @@ def boot_for_commands(make, results):
 
 def run_programs(tests, makers):
     """Every guest stays up and waits, halted, for its next turn, so that the competitors take turns closely."""
-    machines = {"native": Native(), "native x87": Native()}
+    machines = {"native": Native(), "native SSE2": Native()}
     for name, make in makers.items():
         machines[name] = boot_for_commands(make, [t.result(name) for t in tests])
     for test in tests:

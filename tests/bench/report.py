@@ -134,9 +134,9 @@ def kind_table(kind, tests):
 
 def notes(tests):
     for test in tests:
-        x87 = test.results.get("native x87")
-        if x87 and x87.median():
-            yield f"{test.name}: x87 code takes {number(x87.median())} ms natively."
+        sse2 = test.results.get("native SSE2")
+        if sse2 and sse2.median():
+            yield f"{test.name}: what the host's compiler makes by itself, SSE2 code, takes {number(sse2.median())} ms."
         for name, result in test.results.items():
             if result.odd_clock:
                 yield f"{test.name}: the clock of {name} is not the host's: {result.odd_clock}."
