@@ -215,7 +215,8 @@ TEST_P(requests, exit_comes_back_at_once_and_is_cleared) {
     EXPECT_EQ(machine.state.requests.load(), 0u);
 }
 
-// A command from another thread asked for an exit and raised an interrupt: whoever sleeps on `halted` would miss it.
+// A command from another thread asked for an exit and raised an interrupt: whoever sleeps on
+// `halted` would miss it.
 TEST_P(requests, an_exit_does_not_hide_the_interrupt_that_wakes_a_halted_cpu) {
     TestMachine machine(GetParam());
     EXPECT_TRUE(machine.run("fb f4 41 f4", 200).halted);
@@ -311,6 +312,55 @@ TEST_P(debug_traps, data_breakpoints_trap_after_the_access) {
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), kCode + 4);
     EXPECT_EQ(machine.state.dr[6] & 0xf, 2u);
+}
+
+TEST_P(debug_traps, data_breakpoints_see_the_frames_of_far_calls_and_interrupts) {
+    constexpr u32 kTop = TestMachine::kStackTop;
+    const auto arm = [](TestMachine& machine, u32 address, u32 kind) {
+        machine.state.dr[0] = address;
+        machine.state.dr[7] |= 1u | kind << 16;
+        machine.cpu.mode_changed();
+    };
+    TestMachine call(GetParam());
+    arm(call, kTop - 8, 0xd);                                            // writes of four bytes
+    EXPECT_TRUE(call.run("9a 08 00 01 00 08 00 90 41 f4", 300).halted);  // call 8:10008h
+    EXPECT_EQ(call.halted_in_handler(), 1u);
+    EXPECT_EQ(call.state.gpr[kEcx], 0u);
+    EXPECT_EQ(call.peek<u32>(call.state.gpr[kEsp]), kCode + 8);
+
+    TestMachine interrupt(GetParam());
+    arm(interrupt, kTop - 12, 0xd);
+    interrupt.write(kHandlers + 0x80 * 16, "41 f4");
+    EXPECT_TRUE(interrupt.run("cd 80", 300).halted);
+    EXPECT_EQ(interrupt.halted_in_handler(), 1u);
+    EXPECT_EQ(interrupt.state.gpr[kEcx], 0u) << "before the handler's first instruction";
+    EXPECT_EQ(interrupt.peek<u32>(interrupt.state.gpr[kEsp]), kHandlers + 0x80 * 16);
+
+    TestMachine ret(GetParam());
+    arm(ret, kTop - 8, 0xf);  // reads and writes
+    ret.poke<u32>(kTop - 8, kCode + 0x10);
+    ret.poke<u32>(kTop - 4, TestMachine::kCode32);
+    ret.poke<u8>(kCode + 0x10, 0xf4);
+    ret.state.gpr[kEsp] = kTop - 8;
+    // The frame of #DB hits it once more, before its handler begins.
+    EXPECT_TRUE(ret.run("cb", 300).halted);
+    EXPECT_EQ(ret.halted_in_handler(), 1u);
+    EXPECT_EQ(ret.peek<u32>(kTop - 12), kCode + 0x10);
+    EXPECT_EQ(ret.peek<u32>(kTop - 24), kHandlers + 16);
+}
+
+// A frame that could not be pushed as a whole was not written: #DB would be in vain.
+TEST_P(debug_traps, data_breakpoints_of_a_frame_that_faults_are_dropped) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(0x40000, 0);
+    machine.state.gpr[kEsp] = 0x41004;
+    machine.state.dr[0] = 0x41000;
+    machine.state.dr[7] |= 1u | 0xdu << 16;
+    machine.cpu.mode_changed();
+    // #UD, #PF and #DF all find the stack absent.
+    EXPECT_TRUE(machine.run("0f 0b", 300).shutdown);
+    EXPECT_EQ(machine.state.dr[6] & 0xf, 0u);
 }
 
 TEST_P(requests, a_handler_that_faults_for_ever_still_ends_with_the_budget) {
