@@ -60,7 +60,7 @@ elif [ -z "${UNIT_ONLY:-}" ]; then
         "$fuzz" --seed 1 --count "${FUZZ_COUNT:-4000}" >"$logs/fuzz_cpu.log" 2>&1 &
         fuzzing=$!
     fi
-    for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh; do
+    for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh tests/pc/*.sh; do
         case $script in
         tests/run.sh | tests/e2e/lib.sh | */guest_time.sh) continue ;;
         *"${ONLY:-}"*) ;;
