@@ -356,7 +356,9 @@ u32 Jit::jump_or_leave(Exit why, u64 called_bytes) {
     if (why == Exit::undelivered) {
         deliver();
     }
-    if (shut_down_ || !cpu_.flat() || needs_interpreter()) {
+    // The budget as well: emitted code counts instructions, and faults cost of it too.
+    const bool used_up = state_.instructions + jit::kMostUnpolled >= end_;
+    if (shut_down_ || used_up || !cpu_.flat() || needs_interpreter()) {
         return static_cast<u32>(Exit::done);
     }
     prepare_to_enter();

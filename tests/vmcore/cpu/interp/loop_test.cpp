@@ -363,6 +363,19 @@ TEST_P(debug_traps, data_breakpoints_of_a_frame_that_faults_are_dropped) {
     EXPECT_EQ(machine.state.dr[6] & 0xf, 0u);
 }
 
+// The same by way of what translated code finds absent, without an instruction that is done.
+TEST_P(requests, a_handler_that_touches_an_absent_page_for_ever_ends_with_the_budget) {
+    constexpr u32 kTop = 0x3f0000, kBudget = 4000;
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(0x200000, 0);
+    machine.write(kHandlers + 14 * 16, "8b 05 00 00 20 00");  // mov eax,[200000h]
+    machine.state.gpr[kEsp] = kTop;
+    EXPECT_TRUE(machine.run("8b 05 00 00 20 00", kBudget).budget);
+    EXPECT_EQ(machine.state.instructions, 0u);
+    EXPECT_EQ(machine.state.gpr[kEsp], kTop - kBudget * 16);
+}
+
 TEST_P(requests, a_handler_that_faults_for_ever_still_ends_with_the_budget) {
     TestMachine machine(GetParam());
     machine.write(kHandlers + 6 * 16, "0f 0b");
