@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: MIT
 ; A program that walks what the Intel manual (SDM vol 3A and 3B) says of protection, and prints a line for each case on
-; COM1: exceptions, gates, segments, paging, virtual-8086 mode, tasks, debugging, A20. A multiboot kernel; `only=PREFIX`
-; and `skip=PREFIX` on its command line choose cases by name.
+; COM1: exceptions, gates, segments, paging, virtual-8086 mode, tasks, debugging, interrupts, A20. A multiboot kernel;
+; `only=PREFIX` and `skip=PREFIX` on its command line choose cases by name.
 ;
 ; It lies in an even megabyte, as all it uses does, so that it lives on while A20 is off.
 
@@ -32,6 +32,7 @@ header: dd 0x1badb002, 0x00010000, -(0x1badb002 + 0x00010000)
 %include "vme.inc"
 %include "tasks.inc"
 %include "debug.inc"
+%include "irq.inc"
 %include "a20.inc"
 
         LAST_CASE

@@ -220,6 +220,7 @@ class BlockEmitter {
     bool emit_flag_ops();
     void emit_pushf();
     void emit_popf();
+    void finish_if_requested();
     bool emit_branch();
     void emit_jcc();
     void emit_count_branch();

@@ -363,7 +363,33 @@ TEST_P(debug_traps, data_breakpoints_of_a_frame_that_faults_are_dropped) {
     EXPECT_EQ(machine.state.dr[6] & 0xf, 0u);
 }
 
-// The same by way of what translated code finds absent, without an instruction that is done.
+// Asks for interrupt 40h when it is written to.
+class Asking final : public Device {
+  public:
+    explicit Asking(TestMachine& machine) : machine_(machine) {}
+    u32 read(u64, unsigned) override { return 0; }
+    void write(u64, unsigned, u32) override {
+        machine_.interrupts.vectors.push_back(0x40);
+        machine_.state.request(kRequestInterrupt);
+    }
+
+  private:
+    TestMachine& machine_;
+};
+
+TEST_P(requests, a_window_of_two_instructions_lets_an_interrupt_in) {
+    for (const std::string_view opened : {"fb 41 42 fa",              // sti; inc ecx; inc edx; cli
+                                          "68 02 02 00 00 9d fa"}) {  // push 202h; popf; cli
+        TestMachine machine(GetParam());
+        Asking device(machine);
+        ASSERT_TRUE(machine.ports.add(0x50, 1, 1, device, "asking"));
+        machine.run("e6 50 " + std::string(opened) + " f4", 5000);
+        EXPECT_EQ(machine.halted_in_handler(), 0x40u) << opened;
+        EXPECT_EQ(machine.state.gpr[kEdx], 0u);
+    }
+}
+
+// A handler that faults for ever by what translated code finds absent: no instruction is done.
 TEST_P(requests, a_handler_that_touches_an_absent_page_for_ever_ends_with_the_budget) {
     constexpr u32 kTop = 0x3f0000, kBudget = 4000;
     TestMachine machine(GetParam());
