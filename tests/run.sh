@@ -60,9 +60,9 @@ elif [ -z "${UNIT_ONLY:-}" ]; then
         "$fuzz" --seed 1 --count "${FUZZ_COUNT:-4000}" >"$logs/fuzz_cpu.log" 2>&1 &
         fuzzing=$!
     fi
-    for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh; do
+    for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh tests/pc/*.sh; do
         case $script in
-        tests/run.sh | tests/e2e/lib.sh | */guest_time.sh) continue ;;
+        tests/run.sh | tests/e2e/lib.sh | */guest_time.sh | */clocks.sh) continue ;;
         *"${ONLY:-}"*) ;;
         *) continue ;;
         esac
@@ -80,10 +80,12 @@ elif [ -z "${UNIT_ONLY:-}" ]; then
             failed=$((failed + 1)) && echo FAILED && tail -n 60 "$logs/fuzz_cpu.log"
         fi
     fi
-    # Last and alone: it compares an idle host with one that is busy on purpose.
-    case tests/e2e/guest_time.sh in
-    *"${ONLY:-}"*) run_script tests/e2e/guest_time.sh ;;
-    esac
+    # Last and alone: they compare an idle host with one that is busy on purpose.
+    for script in tests/e2e/guest_time.sh tests/e2e/clocks.sh; do
+        case $script in
+        *"${ONLY:-}"*) run_script "$script" ;;
+        esac
+    done
 fi
 
 echo

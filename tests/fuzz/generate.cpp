@@ -134,6 +134,7 @@ class Generator {
             {4, &Generator::x87},          {4, &Generator::stack},
             {4, &Generator::simd},
             {1, &Generator::far},          {1, &Generator::debug},
+            {1, &Generator::limited_stack}, {1, &Generator::virtual_8086},
             {3, &Generator::bits},         {3, &Generator::straddle},
             {2, &Generator::control_words}, {1, &Generator::fast_call},
         };
@@ -647,19 +648,104 @@ class Generator {
         if (case_.user) {
             return plain();
         }
-        if (random_.chance(30)) {  // off again
+        if (random_.chance(45)) {  // off again
             append(unit, {0x31, 0xc0, 0x0f, 0x23, 0xf8});
             return unit;
         }
+        const u32 number = random_.below(4);
+        u32 kind = random_.below(16);  // R/W and LEN of DR7
         append(unit, {0xb8});
-        if (random_.chance(50)) {
+        if (random_.chance(40)) {
+            kind = 0;  // code
             fix(unit, Fixup::Kind::absolute32, near_unit());
+        } else if (random_.chance(20)) {
+            kind = random_.pick({2u, 6u, 14u});  // ports
+            word(unit, 0x100 + random_.below(0x100));
         } else {
-            word(unit, encoder_.pointer());
+            word(unit,
+                 random_.chance(30) ? kStack + 0x2000 + random_.below(0x400) : encoder_.pointer());
         }
-        append(unit, {0x0f, 0x23, 0xc0});  // mov dr0,eax
-        load(unit, kEax, random_.pick({0x401u, 0xd0401u, 0xf0402u, 0x10401u, 0x400u}));
+        append(unit, {0x0f, 0x23, 0xc0 | number << 3});  // mov drN,eax
+        if ((kind & 3) == 2) {
+            append(unit, {0x0f, 0x20, 0xe1, 0x83, 0xc9, 0x08, 0x0f, 0x22, 0xe1});  // cr4 |= DE
+        }
+        load(unit, kEax, 0x400 | random_.between(1, 3) << number * 2 | kind << (16 + number * 4));
         append(unit, {0x0f, 0x23, 0xf8});
+        return unit;
+    }
+    // SS with a limit, growing up or down, and pushes and pops near its end.
+    Unit limited_stack() {
+        if (!case_.user) {
+            return plain();
+        }
+        Unit unit;
+        const bool down = random_.chance(50);
+        const u32 end = down ? kData + 0x1000 : 0x2000;
+        append(unit, {0x6a, (down ? selector::kDown : selector::kSmall) | 3u, 0x17});  // pop ss
+        load(unit, kEsp,
+             end + (random_.chance(50) ? random_.below(0x40) : 0u - random_.below(0x40)));
+        for (u32 n = random_.between(1, 6); n != 0; --n) {
+            append(unit, {random_.pick({0x50u, 0x51u, 0x58u, 0x59u, 0x60u, 0x61u, 0x9cu, 0xc9u})});
+        }
+        append(unit, {0x6a, selector::kData3 | 3, 0x17});
+        load(unit, kEsp, kStack + 0x2000);
+        return unit;
+    }
+    // Into virtual-8086 mode, where what follows in the unit runs as 16-bit code. A fault leads
+    // out: its handler cannot go back to an EIP beyond 64 KiB, and goes on as the kernel.
+    Unit virtual_8086() {
+        if (case_.user || case_.code16) {
+            return plain();
+        }
+        Unit unit;
+        if (random_.chance(40)) {
+            append(unit, {0x0f, 0x20, 0xe1, 0x80, 0xf1, 0x01, 0x0f, 0x22, 0xe1});  // cr4 ^= VME
+        }
+        constexpr u32 kSegments[] = {kData >> 4, (kData + 0x1000) >> 4, kSpecial >> 4,
+                                     kReadOnly >> 4};
+        for (u32 n = 0; n < 4; ++n) {  // GS FS DS ES
+            append(unit, {0x68});
+            word(unit, kSegments[random_.below(4)]);
+        }
+        append(unit, {0x68});
+        word(unit, kStack >> 4);
+        append(unit, {0x68});
+        word(unit, random_.chance(80) ? 0x1000 + random_.below(0x800) * 2 : random_.word());
+        u32 flags = eflags::kFixed | eflags::kVm | (random_.word() & eflags::kArith);
+        flags |= random_.chance(50) ? eflags::kIopl : 0;
+        flags |= random_.chance(30) ? random_.pick({eflags::kVif, eflags::kVip, eflags::kTf,
+                                                    eflags::kIf, eflags::kAc, eflags::kRf})
+                                    : 0;
+        append(unit, {0x68});
+        word(unit, flags);
+        append(unit, {0x68});
+        word(unit, kCode >> 4);
+        append(unit, {0x68});
+        const auto here = static_cast<u32>(case_.units.size());
+        const auto length = static_cast<i32>(unit.bytes.size()) + 5;
+        fix(unit, Fixup::Kind::absolute32, here, length - static_cast<i32>(kCode));
+        append(unit, {0xcf});
+        for (u32 n = random_.between(1, 5); n != 0; --n) {
+            switch (random_.below(4)) {
+                case 0:  // cli sti pushf popf
+                    append(unit, {random_.pick({0xfau, 0xfbu, 0x9cu, 0x9du})});
+                    break;
+                case 1:
+                    append(unit, {0xcd, random_.between(0x30, 0x4f)});
+                    break;
+                case 2:
+                    append(
+                        unit,
+                        {random_.pick({0xccu, 0xceu, 0x1eu, 0x06u, 0x50u, 0x5bu, 0xa4u, 0xabu})});
+                    break;
+                default: {
+                    const std::vector<u8> bytes = encoder_.instruction(Pick::quiet);
+                    unit.bytes.insert(unit.bytes.end(), bytes.begin(), bytes.end());
+                    break;
+                }
+            }
+        }
+        append(unit, {0xf4});  // #GP
         return unit;
     }
     // BT and its kin far from their operand.

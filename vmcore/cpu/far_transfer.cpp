@@ -25,21 +25,19 @@ Segment flat_mode_cs(const Cpu& cpu, u16 selector) {
                            : real_segment(cpu.state.segment(Seg::cs), selector);
 }
 
-bool gate_code_segment(Cpu& cpu, u16 selector, Descriptor& out, bool& inner, u16 ext) {
+bool gate_code_segment(Cpu& cpu, u16 selector, GateLevels levels, Descriptor& out, bool& inner,
+                       u16 ext) {
     if (null_selector(selector)) {
         return cpu.raise(Vector::gp, ext);
     }
     if (!read_descriptor(cpu, selector, out, {Vector::gp, ext})) {
         return false;
     }
-    if (!out.code() || out.dpl() > cpu.state.cpl) {
+    inner = !out.conforming() && out.dpl() < cpu.state.cpl;
+    if (!out.code() || out.dpl() > cpu.state.cpl || (inner && levels == GateLevels::same)) {
         return cpu.raise(Vector::gp, selector_error(selector, ext));
     }
-    if (!out.present()) {
-        return cpu.raise(Vector::np, selector_error(selector, ext));
-    }
-    inner = !out.conforming() && out.dpl() < cpu.state.cpl;
-    return true;
+    return out.present() || cpu.raise(Vector::np, selector_error(selector, ext));
 }
 
 bool code_from(Cpu& cpu, Descriptor& descriptor, u16 selector, unsigned cpl, Segment& out) {

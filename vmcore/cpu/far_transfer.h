@@ -25,11 +25,13 @@ void commit_code_and_stack(Cpu& cpu, const CodeTarget& target, const Segment& ss
 // CS in real-address and virtual-8086 mode.
 [[nodiscard]] Segment flat_mode_cs(const Cpu& cpu, u16 selector);
 
-// The code segment a call gate, interrupt gate or trap gate points at. It must be code of the same
-// or an inner level and present: #GP, #NP with the selector. `inner`: a non-conforming segment of
-// an inner level.
-[[nodiscard]] bool gate_code_segment(Cpu& cpu, u16 selector, Descriptor& out, bool& inner,
-                                     u16 ext = 0);
+// Where a gate may lead: a jump never changes the level (SDM vol 2A, JMP).
+enum class GateLevels { same, same_or_inner };
+// The code segment a call gate, interrupt gate or trap gate points at. It must be code of a level
+// that `levels` allows and present: #GP, #NP with the selector. `inner`: a non-conforming segment
+// of an inner level.
+[[nodiscard]] bool gate_code_segment(Cpu& cpu, u16 selector, GateLevels levels, Descriptor& out,
+                                     bool& inner, u16 ext = 0);
 // Its CS at privilege `cpl`, with the accessed bit set.
 [[nodiscard]] bool code_from(Cpu& cpu, Descriptor& descriptor, u16 selector, unsigned cpl,
                              Segment& out);

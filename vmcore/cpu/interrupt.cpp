@@ -145,7 +145,7 @@ bool enter_by_gate(Cpu& cpu, const Event& event, const Descriptor& gate) {
         gate.type() == SystemType::interrupt_gate16 || gate.type() == SystemType::interrupt_gate32;
     Descriptor code;
     bool inner = false;
-    if (!gate_code_segment(cpu, selector, code, inner, event.ext())) {
+    if (!gate_code_segment(cpu, selector, GateLevels::same_or_inner, code, inner, event.ext())) {
         return false;
     }
     // SDM vol 2A, INT n: virtual-8086 mode is left for level 0 and no other.
@@ -286,6 +286,7 @@ bool deliver(Cpu& cpu, Event event, Class kind) {
     cpu.state.halted = false;
     cpu.state.interrupt_shadow = false;
     while (!enter(cpu, event)) {
+        (void)cpu.take_pending_debug();  // of the part of the frame that was pushed
         GuestFault second = cpu.fault();
         note_exception(cpu.state, second);
         switch (combine(kind, class_of(second.vector))) {

@@ -18,27 +18,31 @@ bool StackCursor::inside(u32 offset, unsigned size) {
 
 bool StackCursor::push(u32 value, unsigned size) {
     const u32 offset = (esp_ - size) & mask();
+    const LinearAddr address{ss_.base + offset};
     GuestFault fault;
-    if (!inside(offset, size)) {
+    if (!inside(offset, size) || (user_ && !cpu_.check_alignment(address, size))) {
         return false;
     }
-    if (!cpu_.mmu.write(LinearAddr{ss_.base + offset}, &value, size, user_, fault)) {
+    if (!cpu_.mmu.write(address, &value, size, user_, fault)) {
         return cpu_.raise(fault);
     }
+    cpu_.note_data_breakpoints(address, size, Access::write);
     move_to(offset);
     return true;
 }
 
 bool StackCursor::peek(u32 distance, u32& value, unsigned size) {
     const u32 offset = (esp_ + distance) & mask();
+    const LinearAddr address{ss_.base + offset};
     GuestFault fault;
-    if (!inside(offset, size)) {
+    if (!inside(offset, size) || (user_ && !cpu_.check_alignment(address, size))) {
         return false;
     }
     value = 0;
-    if (!cpu_.mmu.read(LinearAddr{ss_.base + offset}, &value, size, user_, fault)) {
+    if (!cpu_.mmu.read(address, &value, size, user_, fault)) {
         return cpu_.raise(fault);
     }
+    cpu_.note_data_breakpoints(address, size, Access::read);
     return true;
 }
 

@@ -8,7 +8,8 @@
 
 namespace ennead::vmcore {
 
-// Works on any SS, also one that is not loaded yet. Failed limit checks raise #SS(error).
+// Works on any SS, also one that is not loaded yet. Failed limit checks raise #SS(error); accesses
+// as a user raise #AC as those of other instructions do; all of them hit data breakpoints.
 class StackCursor {
   public:
     // `user`: accesses count as those of CPL 3.

@@ -44,6 +44,9 @@ Result<std::unique_ptr<Machine>> Machine::create(MachineConfig config, MachineHo
 }
 
 Result<> Machine::build() {
+    // From here on it goes with the machine's time, and so stops with it. A host whose date is set
+    // anew, or that slept, is followed at the next reset.
+    const i64 epoch_ns = hooks_.wall_clock() - static_cast<i64>(clock_.now_ns());
     PcWiring wiring{
         .ram = *ram_,
         .clock = clock_,
@@ -55,7 +58,7 @@ Result<> Machine::build() {
         .p9 = {.submit = hooks_.p9_request, .reset = hooks_.p9_reset},
         .com_transmit = [this](unsigned port, u8 byte) { com_transmit(port, byte); },
         .console_transmit = [this](std::span<const u8> bytes) { console_transmit(bytes); },
-        .wall_clock = hooks_.wall_clock,
+        .wall_clock = [this, epoch_ns] { return epoch_ns + static_cast<i64>(clock_.now_ns()); },
         .power_off = [this] { request(MachineRequest::power_off); },
         .panicked = [this] { request(MachineRequest::panic); },
         .reset = [this] { request(MachineRequest::reset); },

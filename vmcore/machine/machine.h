@@ -65,7 +65,8 @@ struct MachineHooks {
     // A request to a disk; to be answered by Machine::complete_disk() on the vCPU thread. Requests
     // of one disk are to be done in their order.
     std::function<void(unsigned disk, BlockRequest)> disk_request;
-    // Nanoseconds since 1970, UTC; what the RTC shows.
+    // Nanoseconds since 1970, UTC; what the RTC shows at power-on. From then on it goes with the
+    // machine's clock.
     std::function<i64()> wall_clock;
 };
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -27,6 +28,8 @@ class Told {
         return from;
     }
     std::string console, com1, com2, log;
+    // What the host's wall clock shows: 2023-11-14 22:13:20.
+    std::atomic<i64> wall_ns = i64{1'700'000'000} * 1'000'000'000;
 
   private:
     std::mutex mutex_;
@@ -44,7 +47,7 @@ inline MachineHooks hooks_into(Told& told) {
             .p9_request = [](P9Request) {},
             .p9_reset = [] {},
             .disk_request = [](unsigned, BlockRequest) {},
-            .wall_clock = [] { return i64{1'700'000'000} * 1'000'000'000; }};
+            .wall_clock = [&told] { return told.wall_ns.load(); }};
 }
 
 inline std::unique_ptr<Machine> make_machine(Told& told, std::vector<u8> code,

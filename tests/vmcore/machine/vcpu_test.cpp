@@ -231,6 +231,24 @@ TEST_F(VcpuTest, pause_stops_the_guest_and_its_clock) {
               static_cast<u64>((std::chrono::steady_clock::now() - resumed).count()));
 }
 
+TEST_F(VcpuTest, rtc_goes_with_the_machines_time_from_the_hosts_date_at_power_on) {
+    make(code::kSpin);
+    const auto hour = [this] {
+        return ask([](Vcpu& v) {
+            Bus& ports = v.machine().cpu().io.ports;
+            ports.write(0x70, 1, 4);
+            return static_cast<unsigned>(ports.read(0x71, 1));
+        });
+    };
+    resume();
+    EXPECT_EQ(hour(), 0x22u);
+    // As after a pause of an hour.
+    told.wall_ns += i64{3600} * 1'000'000'000;
+    EXPECT_EQ(hour(), 0x22u);
+    act([](Vcpu& v) { v.reset(); });
+    EXPECT_EQ(hour(), 0x23u);
+}
+
 TEST_F(VcpuTest, commands_run_in_order_while_the_guest_is_busy) {
     make(code::kSpin);
     resume();

@@ -105,6 +105,13 @@ class Cpu {
     template <class T>
     [[nodiscard]] bool store_system(LinearAddr address, T value);
 
+    // --- what load() and store() do besides, for accesses made in other ways
+    // --------------------------------------- #AC if CR0.AM, EFLAGS.AC and CPL 3 ask for it.
+    // `size`: bytes, more than 8 count as 8.
+    [[nodiscard]] bool check_alignment(LinearAddr address, u32 size);
+    // The data breakpoints that an access hit, which has succeeded, go to pending_debug().
+    void note_data_breakpoints(LinearAddr address, u32 size, Access access);
+
     // --- stack, with SS.B deciding between ESP and SP
     // ---------------------------------------------------------- T is u16 or u32. The stack pointer
     // moves only if the store or load succeeded.
@@ -221,8 +228,6 @@ class Cpu {
     [[nodiscard]] bool load_slowly(LinearAddr address, void* out, u32 size);
     [[nodiscard]] bool load_for_store_slowly(LinearAddr address, void* out, u32 size);
     [[nodiscard]] bool store_slowly(LinearAddr address, const void* bytes, u32 size);
-    [[nodiscard]] bool check_alignment(LinearAddr address, u32 size);
-    void note_data_breakpoints(LinearAddr address, u32 size, Access access);
 
     template <class T>
     static bool inside_page(LinearAddr address) {

@@ -86,12 +86,9 @@ bool through_call_gate(Cpu& cpu, Kind kind, const Descriptor& gate) {
     const u16 selector = gate.gate_selector();
     Descriptor code;
     bool inner = false;
-    if (!gate_code_segment(cpu, selector, code, inner)) {
+    const GateLevels levels = kind == Kind::jump ? GateLevels::same : GateLevels::same_or_inner;
+    if (!gate_code_segment(cpu, selector, levels, code, inner)) {
         return false;
-    }
-    // A jump never changes the level.
-    if (kind == Kind::jump && inner) {
-        return cpu.raise(Vector::gp, selector_error(selector));
     }
     CodeTarget target{.cs = {}, .eip = gate.gate_offset()};
     if (!code_from(cpu, code, selector, inner ? code.dpl() : cpu.state.cpl, target.cs)) {

@@ -357,6 +357,15 @@ void BlockEmitter::emit_pushf() {
     end_push();
 }
 
+// What unmasks interrupts is not for emitted code if one waits: held back before, or come since
+// emitted code last looked up. A guest may open no more than a window of two instructions to it.
+void BlockEmitter::finish_if_requested() {
+    a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
+    finish_elsewhere(jump_later(CondCode::kNE));
+    a_.cmp(state_field(offsetof(CpuState, stop_at), 8), 0);
+    finish_elsewhere(jump_later(CondCode::kE));
+}
+
 // What changes more than the arithmetic flags, DF and IF, or lets an interrupt in that waits, goes
 // to the interpreter.
 void BlockEmitter::emit_popf() {
@@ -377,8 +386,7 @@ void BlockEmitter::emit_popf() {
     a_.test(r13d, static_cast<i32>(~(movable | eflags::kFixed)));
     finish_elsewhere(jump_later(CondCode::kNZ));
     if (!plan_->user) {
-        a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
-        finish_elsewhere(jump_later(CondCode::kNE));
+        finish_if_requested();
     }
     a_.lea(r12d, ptr(r12, 4));
     a_.and_(r13d, static_cast<i32>(movable & ~eflags::kArith));
@@ -430,8 +438,7 @@ bool BlockEmitter::emit_flag_ops() {
             // If an interrupt waits, the interpreter sees to it that the next instruction comes
             // first.
             save_flags();
-            a_.cmp(context_field(offsetof(JitContext, held_requests), 4), 0);
-            finish_elsewhere(jump_later(CondCode::kNE));
+            finish_if_requested();
             a_.or_(flags, static_cast<i32>(eflags::kIf));
             return true;
         }

@@ -227,6 +227,7 @@ class BlockEmitter {
     bool emit_flag_ops();
     void emit_pushf();
     void emit_popf();
+    void finish_if_requested();
     bool emit_branch();
     bool emit_jcc();
     void emit_count_branch();

@@ -215,7 +215,8 @@ TEST_P(requests, exit_comes_back_at_once_and_is_cleared) {
     EXPECT_EQ(machine.state.requests.load(), 0u);
 }
 
-// A command from another thread asked for an exit and raised an interrupt: whoever sleeps on `halted` would miss it.
+// A command from another thread asked for an exit and raised an interrupt: whoever sleeps on
+// `halted` would miss it.
 TEST_P(requests, an_exit_does_not_hide_the_interrupt_that_wakes_a_halted_cpu) {
     TestMachine machine(GetParam());
     EXPECT_TRUE(machine.run("fb f4 41 f4", 200).halted);
@@ -311,6 +312,94 @@ TEST_P(debug_traps, data_breakpoints_trap_after_the_access) {
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), kCode + 4);
     EXPECT_EQ(machine.state.dr[6] & 0xf, 2u);
+}
+
+TEST_P(debug_traps, data_breakpoints_see_the_frames_of_far_calls_and_interrupts) {
+    constexpr u32 kTop = TestMachine::kStackTop;
+    const auto arm = [](TestMachine& machine, u32 address, u32 kind) {
+        machine.state.dr[0] = address;
+        machine.state.dr[7] |= 1u | kind << 16;
+        machine.cpu.mode_changed();
+    };
+    TestMachine call(GetParam());
+    arm(call, kTop - 8, 0xd);                                            // writes of four bytes
+    EXPECT_TRUE(call.run("9a 08 00 01 00 08 00 90 41 f4", 300).halted);  // call 8:10008h
+    EXPECT_EQ(call.halted_in_handler(), 1u);
+    EXPECT_EQ(call.state.gpr[kEcx], 0u);
+    EXPECT_EQ(call.peek<u32>(call.state.gpr[kEsp]), kCode + 8);
+
+    TestMachine interrupt(GetParam());
+    arm(interrupt, kTop - 12, 0xd);
+    interrupt.write(kHandlers + 0x80 * 16, "41 f4");
+    EXPECT_TRUE(interrupt.run("cd 80", 300).halted);
+    EXPECT_EQ(interrupt.halted_in_handler(), 1u);
+    EXPECT_EQ(interrupt.state.gpr[kEcx], 0u) << "before the handler's first instruction";
+    EXPECT_EQ(interrupt.peek<u32>(interrupt.state.gpr[kEsp]), kHandlers + 0x80 * 16);
+
+    TestMachine ret(GetParam());
+    arm(ret, kTop - 8, 0xf);  // reads and writes
+    ret.poke<u32>(kTop - 8, kCode + 0x10);
+    ret.poke<u32>(kTop - 4, TestMachine::kCode32);
+    ret.poke<u8>(kCode + 0x10, 0xf4);
+    ret.state.gpr[kEsp] = kTop - 8;
+    // The frame of #DB hits it once more, before its handler begins.
+    EXPECT_TRUE(ret.run("cb", 300).halted);
+    EXPECT_EQ(ret.halted_in_handler(), 1u);
+    EXPECT_EQ(ret.peek<u32>(kTop - 12), kCode + 0x10);
+    EXPECT_EQ(ret.peek<u32>(kTop - 24), kHandlers + 16);
+}
+
+// A frame that could not be pushed as a whole was not written: #DB would be in vain.
+TEST_P(debug_traps, data_breakpoints_of_a_frame_that_faults_are_dropped) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(0x40000, 0);
+    machine.state.gpr[kEsp] = 0x41004;
+    machine.state.dr[0] = 0x41000;
+    machine.state.dr[7] |= 1u | 0xdu << 16;
+    machine.cpu.mode_changed();
+    // #UD, #PF and #DF all find the stack absent.
+    EXPECT_TRUE(machine.run("0f 0b", 300).shutdown);
+    EXPECT_EQ(machine.state.dr[6] & 0xf, 0u);
+}
+
+// Asks for interrupt 40h when it is written to.
+class Asking final : public Device {
+  public:
+    explicit Asking(TestMachine& machine) : machine_(machine) {}
+    u32 read(u64, unsigned) override { return 0; }
+    void write(u64, unsigned, u32) override {
+        machine_.interrupts.vectors.push_back(0x40);
+        machine_.state.request(kRequestInterrupt);
+    }
+
+  private:
+    TestMachine& machine_;
+};
+
+TEST_P(requests, a_window_of_two_instructions_lets_an_interrupt_in) {
+    for (const std::string_view opened : {"fb 41 42 fa",              // sti; inc ecx; inc edx; cli
+                                          "68 02 02 00 00 9d fa"}) {  // push 202h; popf; cli
+        TestMachine machine(GetParam());
+        Asking device(machine);
+        ASSERT_TRUE(machine.ports.add(0x50, 1, 1, device, "asking"));
+        machine.run("e6 50 " + std::string(opened) + " f4", 5000);
+        EXPECT_EQ(machine.halted_in_handler(), 0x40u) << opened;
+        EXPECT_EQ(machine.state.gpr[kEdx], 0u);
+    }
+}
+
+// A handler that faults for ever by what translated code finds absent: no instruction is done.
+TEST_P(requests, a_handler_that_touches_an_absent_page_for_ever_ends_with_the_budget) {
+    constexpr u32 kTop = 0x3f0000, kBudget = 4000;
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(0x200000, 0);
+    machine.write(kHandlers + 14 * 16, "8b 05 00 00 20 00");  // mov eax,[200000h]
+    machine.state.gpr[kEsp] = kTop;
+    EXPECT_TRUE(machine.run("8b 05 00 00 20 00", kBudget).budget);
+    EXPECT_EQ(machine.state.instructions, 0u);
+    EXPECT_EQ(machine.state.gpr[kEsp], kTop - kBudget * 16);
 }
 
 TEST_P(requests, a_handler_that_faults_for_ever_still_ends_with_the_budget) {

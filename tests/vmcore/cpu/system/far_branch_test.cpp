@@ -135,6 +135,11 @@ TEST_F(FarBranch, call_gate_checks) {
     set_gdt(kFree, gate(kCode0, 0x3456, 0xec));
     EXPECT_FALSE(jmp(kFree | 3)) << "a jump does not change the level";
     expect_fault(Vector::gp, kCode0);
+    set_gdt(kCode0, descriptor(0, 0xfffff, kFlatCode & ~Segment::kPresent));
+    EXPECT_FALSE(jmp(kFree | 3)) << "nor does it matter that the level is not present";
+    expect_fault(Vector::gp, kCode0);
+    EXPECT_FALSE(call(kFree | 3));
+    expect_fault(Vector::np, kCode0);
     set_gdt(kFree, gate(kConforming, 0x3456, 0xec));
     ASSERT_TRUE(jmp(kFree | 3));
     expect_at(kConforming | 3, 0x3456, 3);
@@ -164,6 +169,38 @@ TEST_F(FarBranch, inner_stack_checks) {
     refused(Vector::ss, kFree + 8);  // ESP0 lies beyond the limit
     state_.tr.limit = 8;
     refused(Vector::ts, kTssSel);
+}
+
+TEST_F(FarBranch, alignment_of_the_stack_in_ring_3) {
+    const auto begin = [&](unsigned cpl) {
+        protected_mode(cpl);
+        state_.gpr[kEsp] = kStack3 - 0x102;
+        put<u32>(kStack3 - 0x102, 0x1234);
+        put<u16>(kStack3 - 0xfe, static_cast<u16>(cpl == 3 ? kCode3 | 3 : kCode1 | 1));
+        put<u32>(kStack3 - 0xfa, eflags::kFixed | eflags::kAc);
+        state_.cr0 |= cr0::kAm;
+        state_.eflags |= eflags::kAc;
+        cpu_->mode_changed();
+    };
+    const auto refused = [&](bool done) {
+        EXPECT_FALSE(done);
+        expect_fault(Vector::ac, 0);
+        expect_at(kCode3 | 3, 0x5000, 3);
+        EXPECT_EQ(state_.gpr[kEsp], kStack3 - 0x102);
+    };
+    begin(3);
+    refused(call(kCode3 | 3));
+    refused(exec({0xcb}));
+    refused(exec({0xcf}));
+    EXPECT_TRUE(exec({0x66, 0x9a, 0x34, 0x12, kCode3 | 3, 0x00})) << "words are aligned";
+    begin(1);
+    EXPECT_TRUE(exec({0xcb})) << "only at level 3";
+    // What is pushed for level 0 is no access of level 3.
+    begin(3);
+    put<u32>(kTss + 4, kStack0 - 2);
+    set_gdt(kFree, gate(kCode0, 0x3456, 0xec));
+    EXPECT_TRUE(call(kFree | 3));
+    expect_at(kCode0, 0x3456, 0);
 }
 
 TEST_F(FarBranch, return_checks) {
