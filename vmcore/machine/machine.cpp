@@ -288,9 +288,10 @@ void Machine::exchange_bytes() {
         const auto polled = com.polled_for_ns();
         return com.listening() || (polled && *polled >= patience_ns) ? com.receive(bytes) : 0;
     };
+    // Linux opens the virtio console as its driver starts, even if the shell is on COM1.
+    const bool by_virtio = pc_->console.listening() && (virtio_speaks_ || !pc_->com1.listening());
     feed(console_in_, [&](std::span<const u8> bytes) {
-        return pc_->console.listening() ? pc_->console.input(bytes)
-                                        : to(pc_->com1, bytes, kConsolePatienceNs);
+        return by_virtio ? pc_->console.input(bytes) : to(pc_->com1, bytes, kConsolePatienceNs);
     });
     feed(com_in_[0], [&](std::span<const u8> bytes) { return to(pc_->com1, bytes, 0); });
     feed(com_in_[1], [&](std::span<const u8> bytes) { return to(pc_->com2, bytes, 0); });
