@@ -41,7 +41,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-
 
 # --- targets ---------------------------------------------------------------------------------------------------
 .PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
-.PHONY: bench bench-programs bench-packages debian-root
+.PHONY: bench bench-programs bench-packages debian-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -170,6 +170,10 @@ $(BUILD)/guest/bios.bin:
 # Debian's own programs for i386: a root to boot from, for tests and benchmarks.
 debian-root:
 	@guest/build-debian-root.sh $(BUILD)/guest
+
+# Debian's kernels for i386, which know nothing of Ennead: for tests.
+debian-kernel:
+	@guest/fetch-debian-kernel.sh $(BUILD)/guest 686 686-pae
 
 # --- benchmarks: every program natively and for i386, those of floating point in two kinds of i386 code -------
 BENCH := tests/bench
