@@ -71,10 +71,8 @@ Result<> Machine::build() {
     }
     if (config_.bios_debug) {
         wiring.debug_line = [this](std::string_view line) {
-            std::vector<u8> bytes(line.begin(), line.end());
-            bytes.insert(bytes.end(), {'\r', '\n'});
             flush_com(0);
-            hooks_.console_output(bytes);
+            console_->add_line(line);
         };
     }
     auto pc = std::make_unique<Pc>(std::move(wiring));
@@ -85,6 +83,7 @@ Result<> Machine::build() {
         return booted;
     }
     const std::lock_guard lock(pc_mutex_);
+    console_ = std::make_unique<LineMixer>(pc->timers, hooks_.console_output);
     pc_.swap(pc);
     virtio_speaks_ = false;
     return success();
@@ -144,6 +143,7 @@ std::vector<std::string> Machine::boot_order() const {
 }
 
 void Machine::power_cycle() {
+    finish_output();
     // Whatever still answers the old PC's 9P requests must not reach the new one's.
     hooks_.p9_reset();
     request_ = MachineRequest::none;
@@ -238,7 +238,7 @@ void Machine::flush_com(unsigned port) {
     if (port == 0) {
         hooks_.com1_output(com_out_[0]);
         if (!virtio_speaks_) {
-            hooks_.console_output(com_out_[0]);
+            console_->print(com_out_[0]);
         }
     } else {
         hooks_.com2_output(com_out_[1]);
@@ -249,7 +249,14 @@ void Machine::flush_com(unsigned port) {
 void Machine::console_transmit(std::span<const u8> bytes) {
     flush_com(0);
     virtio_speaks_ = true;
-    hooks_.console_output(bytes);
+    console_->print(bytes);
+}
+
+void Machine::finish_output() {
+    pc_->debug.flush();
+    flush_com(0);
+    flush_com(1);
+    console_->flush();
 }
 
 std::size_t Machine::queue(Input& input, std::span<const u8> bytes) {

@@ -14,6 +14,7 @@
 #include "vmcore/log.h"
 #include "vmcore/machine/firmware.h"
 #include "vmcore/machine/host_clock.h"
+#include "vmcore/machine/line_mixer.h"
 #include "vmcore/mem/guest_ram.h"
 #include "vmcore/result.h"
 #include "vmcore/virtio/block.h"
@@ -99,6 +100,8 @@ class Machine {
     // Moves what is buffered: output to the hooks, input to the guest. To be called between runs of
     // guest code.
     void exchange_bytes();
+    // Hands on all output that waits for more to come: the guest prints nothing for the time being.
+    void finish_output();
 
     // A line for the log: the CPU has shut down, and what is known of it is about to be lost.
     void tell_triple_fault();
@@ -146,6 +149,7 @@ class Machine {
     Input console_in_, com_in_[2];
     std::vector<u8> com_out_[2];
     std::unique_ptr<Pc> pc_;
+    std::unique_ptr<LineMixer> console_;  // of this PC, whose timers it uses
     std::mutex pc_mutex_;  // guards pc_ itself, against request_exit() during a power cycle
 };
 
