@@ -109,7 +109,7 @@ $(BUILD)/gen/dsdt.hex: vmcore/machine/dsdt.asl
 $(BUILD)/obj/vmcore/machine/acpi_tables.o $(BUILD)/obj/tests/vmcore/machine/acpi_tables_test.o: $(BUILD)/gen/dsdt.hex
 
 # The option ROM that boots a kernel under a BIOS, likewise.
-$(BUILD)/gen/optionrom.hex: guest/optionrom/linux.S guest/optionrom/build.sh
+$(BUILD)/gen/optionrom.hex: guest/optionrom/linux.S guest/optionrom/program.S guest/optionrom/build.sh
 	@mkdir -p $(@D)
 	@echo "  AS    $<"
 	@guest/optionrom/build.sh $< $(@D)

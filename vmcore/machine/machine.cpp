@@ -112,22 +112,27 @@ Result<> Machine::boot_through_bios(Pc& pc) {
         config_.bios.size() % kPageSize != 0) {
         return Error::bad_value;
     }
-    // The option ROM is given one initrd. It stays as it is for later boots.
-    if (config_.initrds.size() > 1) {
-        std::vector<BootModule> modules;
+    // One that has all of them, made once; it takes their place.
+    if (initrds_.empty() && !config_.initrds.empty()) {
+        std::vector<BootModule> apart;
         for (const MachineConfig::Initrd& initrd : config_.initrds) {
-            modules.push_back({initrd.bytes, initrd.name});
+            apart.push_back({initrd.bytes, initrd.name});
         }
-        config_.initrds = {{join_initrds(modules), "initrd"}};
+        joined_initrds_ = join_initrds(apart);
+        std::span<const u8> rest = joined_initrds_;
+        for (MachineConfig::Initrd& initrd : config_.initrds) {
+            initrds_.push_back({rest.first(initrd.bytes.size()), initrd.name});
+            rest = rest.subspan(std::min((initrd.bytes.size() + 3) / 4 * 4, rest.size()));
+            initrd.bytes = {};
+        }
     }
-    return offer_to_firmware(
-        pc.fw_cfg,
-        {.memory_bytes = config_.memory_bytes,
-         .menu = config_.boot_menu,
-         .kernel = config_.kernel,
-         .initrd = config_.initrds.empty() ? std::span<const u8>() : config_.initrds[0].bytes,
-         .command_line = config_.command_line,
-         .boot_order = boot_order()});
+    return offer_to_firmware(pc.fw_cfg, {.memory_bytes = config_.memory_bytes,
+                                         .menu = config_.boot_menu,
+                                         .kernel = config_.kernel,
+                                         .initrd = joined_initrds_,
+                                         .initrds = initrds_,
+                                         .command_line = config_.command_line,
+                                         .boot_order = boot_order()});
 }
 
 // SeaBIOS's names of what it tries, first one first.

@@ -12,6 +12,7 @@
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/log.h"
+#include "vmcore/machine/boot.h"
 #include "vmcore/machine/firmware.h"
 #include "vmcore/machine/host_clock.h"
 #include "vmcore/machine/line_mixer.h"
@@ -147,6 +148,9 @@ class Machine {
     bool virtio_speaks_ = false;
     u64 builds_ = 0;  // how many PCs there were
     Input console_in_, com_in_[2];
+    // With a BIOS: all initrds in one, and each of them in it.
+    std::vector<u8> joined_initrds_;
+    std::vector<BootModule> initrds_;
     std::vector<u8> com_out_[2];
     std::unique_ptr<Pc> pc_;
     std::unique_ptr<LineMixer> console_;  // of this PC, whose timers it uses
