@@ -19,7 +19,7 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 # QEMU: what the program of tests/pc says there is compared.
-TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc nasm qemu-system-x86
+TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
@@ -42,7 +42,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-
 
 # --- targets ---------------------------------------------------------------------------------------------------
 .PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
-.PHONY: bench bench-programs bench-packages debian-root
+.PHONY: bench bench-programs bench-packages debian-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -110,7 +110,7 @@ $(BUILD)/gen/dsdt.hex: vmcore/machine/dsdt.asl
 $(BUILD)/obj/vmcore/machine/acpi_tables.o $(BUILD)/obj/tests/vmcore/machine/acpi_tables_test.o: $(BUILD)/gen/dsdt.hex
 
 # The option ROM that boots a kernel under a BIOS, likewise.
-$(BUILD)/gen/optionrom.hex: guest/optionrom/linux.S guest/optionrom/build.sh
+$(BUILD)/gen/optionrom.hex: guest/optionrom/linux.S guest/optionrom/program.S guest/optionrom/build.sh
 	@mkdir -p $(@D)
 	@echo "  AS    $<"
 	@guest/optionrom/build.sh $< $(@D)
@@ -171,6 +171,10 @@ $(BUILD)/guest/bios.bin:
 # Debian's own programs for i386: a root to boot from, for tests and benchmarks.
 debian-root:
 	@guest/build-debian-root.sh $(BUILD)/guest
+
+# Debian's kernels for i386, which know nothing of Ennead: for tests.
+debian-kernel:
+	@guest/fetch-debian-kernel.sh $(BUILD)/guest 686 686-pae
 
 # --- benchmarks: every program natively and for i386, those of floating point in two kinds of i386 code -------
 BENCH := tests/bench

@@ -32,17 +32,27 @@ for program in "$@"; do
     fi
 done
 
-# One end-to-end test; counts what happened.
+# count STATUS LOG: what became of one end-to-end test.
+count() {
+    case $1 in
+    0) passed=$((passed + 1)) && echo passed ;;
+    77) skipped=$((skipped + 1)) && echo "skipped: $(tail -n 1 "$2")" ;;
+    *) failed=$((failed + 1)) && echo FAILED && tail -n 60 "$2" ;;
+    esac
+}
+
 run_script() {
-    name=$(basename "$1" .sh)
-    log=$logs/$name.log
+    log=$logs/$(basename "$1" .sh).log
     printf '%s' "== $1 "
     BUILD=$BUILD timeout "$limit" sh "$@" </dev/null >"$log" 2>&1
-    case $? in
-    0) passed=$((passed + 1)) && echo passed ;;
-    77) skipped=$((skipped + 1)) && echo "skipped: $(tail -n 1 "$log")" ;;
-    *) failed=$((failed + 1)) && echo FAILED && tail -n 40 "$log" ;;
-    esac
+    count $? "$log"
+}
+
+# beside NAME PID LOG: waits for one that ran beside the others.
+beside() {
+    printf '%s' "== $1 "
+    wait "$2"
+    count $? "$3"
 }
 
 if [ -n "${LONG:-}" ]; then
@@ -53,16 +63,23 @@ if [ -n "${LONG:-}" ]; then
         esac
     done
 elif [ -z "${UNIT_ONLY:-}" ]; then
-    # The fuzzer keeps one core busy while the other tests mostly wait: about a minute. Always the same cases, so that
-    # a failure is a change's; `make fuzz-cpu` looks for new ones.
-    fuzz=$BUILD/tests/fuzz_cpu fuzzing=
-    if [ -z "${ONLY:-}" ] && [ -x "$fuzz" ]; then
-        "$fuzz" --seed 1 --count "${FUZZ_COUNT:-4000}" >"$logs/fuzz_cpu.log" 2>&1 &
-        fuzzing=$!
+    # Beside the others, which mostly wait: the fuzzer keeps a core busy for about a minute, always with the same cases,
+    # so that a failure is a change's (`make fuzz-cpu` looks for new ones); and the clocks must not mind a busy host.
+    fuzz=$BUILD/tests/fuzz_cpu fuzzing= clocking=
+    if [ -z "${ONLY:-}" ]; then
+        if [ -x "$fuzz" ]; then
+            "$fuzz" --seed 1 --count "${FUZZ_COUNT:-4000}" >"$logs/fuzz_cpu.log" 2>&1 &
+            fuzzing=$!
+        fi
+        BUILD=$BUILD timeout "$limit" sh tests/e2e/clocks.sh </dev/null >"$logs/clocks.log" 2>&1 &
+        clocking=$!
     fi
     for script in tests/*.sh tests/e2e/*.sh tests/guest/*.sh tests/pc/*.sh; do
         case $script in
-        tests/run.sh | tests/e2e/lib.sh | */guest_time.sh | */clocks.sh) continue ;;
+        tests/run.sh | tests/e2e/lib.sh | */guest_time.sh) continue ;;
+        */clocks.sh) [ -z "$clocking" ] || continue ;;
+        esac
+        case $script in
         *"${ONLY:-}"*) ;;
         *) continue ;;
         esac
@@ -72,20 +89,12 @@ elif [ -z "${UNIT_ONLY:-}" ]; then
         *) run_script "$script" ;;
         esac
     done
-    if [ -n "$fuzzing" ]; then
-        printf '%s' "== $fuzz "
-        if wait "$fuzzing"; then
-            passed=$((passed + 1)) && echo passed
-        else
-            failed=$((failed + 1)) && echo FAILED && tail -n 60 "$logs/fuzz_cpu.log"
-        fi
-    fi
-    # Last and alone: they compare an idle host with one that is busy on purpose.
-    for script in tests/e2e/guest_time.sh tests/e2e/clocks.sh; do
-        case $script in
-        *"${ONLY:-}"*) run_script "$script" ;;
-        esac
-    done
+    [ -z "$clocking" ] || beside tests/e2e/clocks.sh "$clocking" "$logs/clocks.log"
+    [ -z "$fuzzing" ] || beside "$fuzz" "$fuzzing" "$logs/fuzz_cpu.log"
+    # Last and alone: it compares an idle host with one that is busy on purpose.
+    case tests/e2e/guest_time.sh in
+    *"${ONLY:-}"*) run_script tests/e2e/guest_time.sh ;;
+    esac
 fi
 
 echo

@@ -5,7 +5,7 @@
 set -eu
 [ $# = 2 ] || { sed -n '3,4s/^# //p' "$0" >&2; exit 2; }
 out=$2/optionrom
-as --32 -o "$out.o" "$1"
+as --32 -I "$(dirname "$1")" -o "$out.o" "$1"
 ld -m elf_i386 -e 0 -Ttext 0 --oformat binary -o "$out.raw" "$out.o"
 # Byte 9 of the Plug and Play header (at 0x20, 32 bytes) and the last byte make their parts sum up to 0.
 od -An -v -tu1 "$out.raw" | awk '

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The option ROM by which a BIOS boots the kernel that a machine was given: it fetches the parts of a
 # Linux image through the firmware configuration device (QEMU's specs/fw_cfg) by DMA, which reaches all
-# of memory from real mode, and does what Documentation/x86/boot.rst asks of a boot loader.
+# of memory from real mode, and does what Documentation/x86/boot.rst asks of a boot loader. Kernels of
+# other kinds: program.S.
 #
 # Headers: Plug and Play BIOS Specification 1.0A, §3. build.sh fills in the two checksums.
 
@@ -11,9 +12,12 @@
 # --- fw_cfg ---------------------------------------------------------------------------------------
         .equ    DMA_LOW, 0x518          # writing here starts a transfer; the half at 0x514 is zero
         .equ    DMA_ERROR, 1
+        .equ    DMA_READ, 2
+        .equ    DMA_SELECT_AND_SKIP, 8 | 4
         .equ    DMA_SELECT_AND_READ, 8 | 2
         .equ    KERNEL_SIZE, 0x08
         .equ    INITRD_SIZE, 0x0b
+        .equ    KERNEL_ENTRY, 0x10      # not 0: no Linux image
         .equ    KERNEL_DATA, 0x11
         .equ    INITRD_DATA, 0x12
         .equ    COMMAND_LINE_SIZE, 0x14
@@ -65,6 +69,8 @@ command_at:     .skip 4
 setup_segment:  .skip 2
 heap_end:       .skip 2
 range:          .skip 24                # of INT 15h E820
+kernel_entry:   .skip 4
+program_variables:
 
         .text
 rom:
@@ -106,6 +112,12 @@ boot:
         mov     %ax, %ss
         mov     $STACK, %esp
         sti
+
+        mov     $KERNEL_ENTRY, %ax
+        mov     $kernel_entry, %bx
+        call    fetch_number
+        cmpl    $0, kernel_entry
+        jne     boot_program
 
         mov     $SETUP_SIZE, %ax
         mov     $setup_size, %bx
@@ -277,6 +289,10 @@ fetch:
         movzwl  %ax, %eax
         shl     $16, %eax
         or      $DMA_SELECT_AND_READ, %eax
+        # falls through
+
+# A transfer of %ecx bytes as %eax says, to address %edx. Keeps %bx, %si, %fs.
+transfer:
         bswap   %eax
         mov     %eax, dma
         bswap   %ecx
@@ -327,6 +343,8 @@ find_memory:
 8:      test    %ebx, %ebx
         jnz     1b
 9:      ret
+
+        .include "program.S"
 
 # Says the text at %cs:%si and lets the BIOS try the next device.
 fail:

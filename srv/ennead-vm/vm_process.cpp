@@ -128,17 +128,10 @@ Checked<> VmProcess::build(const StartMessage& message) {
             log_line(name + " " + std::string(line));
         }
     };
-    const bool boots_directly =
-        vmcore::kernel_format(config.kernel) != vmcore::KernelFormat::unknown;
     auto machine = vmcore::Machine::create(std::move(config), std::move(hooks));
     if (!machine) {
         const int number = synthfs::to_errno(machine.error());
         if (machine.error() == vmcore::Error::unknown_kernel) {
-            if (boots_directly) {
-                return make_fault(number,
-                                  "boot bios takes a Linux image; this kernel boots with boot "
-                                  "direct");
-            }
             return make_fault(number,
                               "the kernel is %s; what boots is a bzImage, a multiboot kernel or an "
                               "ELF kernel for i386",

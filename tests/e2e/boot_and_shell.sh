@@ -43,3 +43,10 @@ start_vm $n
 same "$(guest $n 'echo $((50000/7))')" 7142 "a value computed after the second start"
 echo stop >"$mnt/$n/ctl"
 same "$(ended $n)" "stop 0" "end"
+
+# A guest that has its console on COM1 though it has a driver for the virtio console too.
+echo "cmdline console=ttyS0 root=ennead rootfstype=9p rw rootflags=trans=virtio,version=9p2000.L init=/init ennead.vm=$n" >"$mnt/$n/conf"
+start_vm $n
+same "$(guest $n tty)" /dev/ttyS0 "terminal of a shell on COM1"
+echo poweroff >"$mnt/$n/cons"
+same "$(ended $n)" "poweroff 0" "end of it"

@@ -75,6 +75,11 @@ for conf in 'engine=interp' 'mem=24M' 'mem=3G' 'biosdebug=on'; do
             'Running option rom at c000:0003'; do
             holds "debug log has '$line'" has_text "$mnt/$m/log" "$line"
         done
+        # SeaBIOS says some things in both places at once, character by character: lines are whole nevertheless.
+        same "$(tr -d '\r' <"$mnt/$m/log" | grep -aco 'SeaBIOS (version [^ ]*)$')" 3 "whole lines that say its version"
+        holds "a whole line of the debug log" sh -c "tr -d '\r' <'$mnt/$m/log' | grep -aqx 'Booting from ROM\.\.\.'"
+        # The screen is cleared before SeaBIOS gets to the last full stop.
+        holds "a line of the screen" sh -c "tr -d '\r' <'$mnt/$m/log' | grep -aqx 'Booting from ROM\.\.'"
     fi
     echo destroy >"$mnt/$m/ctl"
 done

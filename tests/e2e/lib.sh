@@ -154,7 +154,7 @@ in_time_() {
 
 # What an operation of the kernel's answers: `ok` or the name of its errno. The first word is
 # write, read or another subcommand of call.py.
-call() { python3 -I -S "$here/call.py" "$@"; }
+call() { python3 -I -S "$here/../e2e/call.py" "$@"; }
 
 # answers ERRNO write FILE TEXT: and so on; nothing about `error`.
 alias answers='answers_ $LINENO'

@@ -86,13 +86,19 @@ u64 Uart16550::character_ns() const {
 std::size_t Uart16550::receive(std::span<const u8> bytes) {
     std::size_t taken = 0;
     if (clear_to_send()) {
-        while (taken < bytes.size() && count_ < capacity()) {
+        while (taken < bytes.size() && has_room()) {
             push({bytes[taken++], 0});
+            burst_ = std::min(burst_ + 1, kBurst);
         }
     }
     left_behind_ = taken < bytes.size();
     update_irq();
     return taken;
+}
+
+bool Uart16550::has_room() const {
+    const bool polled = polls_ == kEnoughPolls && (ier_ & kIerReceive) == 0;
+    return count_ < capacity() && !(polled && burst_ == kBurst);
 }
 
 bool Uart16550::receive_break() {
@@ -209,7 +215,7 @@ void Uart16550::update_irq() {
 }
 
 void Uart16550::offer_room() {
-    if (left_behind_ && count_ < capacity() && clear_to_send()) {
+    if (left_behind_ && has_room() && clear_to_send()) {
         left_behind_ = false;
         if (wiring_.room) {
             wiring_.room();
@@ -307,8 +313,12 @@ u8 Uart16550::read_iir() {
 
 u8 Uart16550::read_lsr() {
     const u8 value = line_status();
-    if (!(value & kLsrReady) && polls_ < kEnoughPolls && ++polls_ == kEnoughPolls) {
-        polled_since_ns_ = timers_.now_ns();
+    if (!(value & kLsrReady)) {
+        burst_ = 0;
+        if (polls_ < kEnoughPolls && ++polls_ == kEnoughPolls) {
+            polled_since_ns_ = timers_.now_ns();
+        }
+        offer_room();
     }
     if (lsr_errors_ != 0) {
         lsr_errors_ = 0;

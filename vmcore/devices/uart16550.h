@@ -34,7 +34,9 @@ class Uart16550 final : public Device {
 
     // The other end sends: how many bytes were taken, from the first on. None are while the guest
     // holds RTS low or tests in loopback mode, as a sender that obeys RTS/CTS would wait; a guest
-    // that polls is sent to without RTS, since firmware does not care for modem lines.
+    // that polls is sent to without RTS, since firmware does not care for modem lines. It gets half
+    // a FIFO and more once it has found the receiver empty: SeaBIOS moves all that is there into a
+    // keyboard buffer of 15 keys at a tick of its clock, and drops the rest.
     std::size_t receive(std::span<const u8> bytes);
     // A break arrives; false if there was no room for it.
     bool receive_break();
@@ -63,6 +65,7 @@ class Uart16550 final : public Device {
     };
     static constexpr unsigned kFifoSize = 16;
     static constexpr unsigned kEnoughPolls = 8;
+    static constexpr unsigned kBurst = kFifoSize / 2;
 
     [[nodiscard]] bool fifo_enabled() const { return (fcr_ & 1) != 0; }
     [[nodiscard]] bool loopback() const { return (mcr_ & 0x10) != 0; }
@@ -87,6 +90,7 @@ class Uart16550 final : public Device {
     void clear_receiver();
     void modem_changed(u8 before);
     [[nodiscard]] bool clear_to_send() const;
+    [[nodiscard]] bool has_room() const;
     void offer_room();
     void update_irq();
 
@@ -105,6 +109,7 @@ class Uart16550 final : public Device {
     bool left_behind_ = false;  // receive() did not take all
     unsigned polls_ = 0;        // looks at an empty receiver, up to kEnoughPolls
     u64 polled_since_ns_ = 0;
+    unsigned burst_ = 0;  // bytes received since the receiver was found empty, up to kBurst
     std::array<Character, kFifoSize> fifo_{};
     unsigned head_ = 0;
     unsigned count_ = 0;

@@ -24,7 +24,7 @@ struct BootImages {
     std::span<const u8> kernel;
     std::vector<BootModule> initrds;
     std::string command_line;  // without the terminating zero
-    PhysAddr rsdp{};           // where the ACPI root pointer lies
+    PhysAddr rsdp{};           // where the ACPI root pointer lies; 0: where kernels look for it
 };
 
 enum class KernelFormat { unknown, linux, multiboot, elf };

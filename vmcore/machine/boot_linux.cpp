@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The Linux/x86 boot protocol (Documentation/x86/boot.rst), 32-bit entry, and kernels that are
-// entered like it.
+// The Linux/x86 boot protocol (Documentation/x86/boot.rst), 32-bit entry.
 #include <algorithm>
 
 #include "vmcore/machine/boot_parts.h"
@@ -25,6 +24,10 @@ Result<> check_command_line(const BootImages& images, u64 kernels_limit,
     return success();
 }
 
+void put_command_line(GuestRam& ram, PhysAddr at, const std::string& text) {
+    std::memcpy(ram.base() + raw(at), text.c_str(), text.size() + 1);
+}
+
 }  // namespace
 
 Result<> boot_linux(GuestRam& ram, CpuState& cpu, const BootImages& images) {
@@ -40,24 +43,28 @@ Result<> boot_linux(GuestRam& ram, CpuState& cpu, const BootImages& images) {
     }
     const auto code = images.kernel.subspan(h.setup_bytes);
     const u32 code_at = h.loaded_high ? kHighMemory : kZImageCode;
-    const auto code_room = loadable(ram, code_at, code.size());
-    if (!code_room || (!h.loaded_high && code_at + code.size() > kZImageEnd) ||
+    if (!loadable(ram.size(), code_at, code.size()) ||
+        (!h.loaded_high && code_at + code.size() > kZImageEnd) ||
         !ram.span(PhysAddr{h.runtime_start}, h.init_size)) {
         return Error::image_too_large;
     }
     const u64 kernel_end =
         std::max<u64>(kHighMemory, std::max(code_at + code.size(), h.runtime_start + h.init_size));
-    const auto initrd = place_initrd(ram, images.initrds, kernel_end, u64{h.initrd_addr_max} + 1);
+    const auto initrd =
+        place_initrd(ram.size(), images.initrds, kernel_end, u64{h.initrd_addr_max} + 1);
     if (!initrd) {
         return initrd.error();
     }
-    std::copy(code.begin(), code.end(), code_room->begin());
+    const Piece code_piece{code_at, code, code.size()};
+    put_pieces(ram, {&code_piece, 1});
+    put_pieces(ram, initrd_pieces(images.initrds, initrd.value().address));
+    put_command_line(ram, places.command_line, images.command_line);
 
-    const auto zero_page = page_at(ram, places.zero_page);
+    const std::span<u8> zero_page{ram.base() + raw(places.zero_page), kPageSize};
     std::ranges::fill(zero_page, u8{0});
     std::copy(images.kernel.begin() + LinuxImage::kHeaderStart,
               images.kernel.begin() + h.header_end, zero_page.begin() + LinuxImage::kHeaderStart);
-    fill_zero_page(ram, places, images, initrd.value());
+    fill_zero_page(zero_page, places, images.rsdp, initrd.value(), ram.size());
     enter_flat(ram, cpu, places.gdt, code_at);
     cpu.gpr[kEsi] = static_cast<u32>(raw(places.zero_page));
     // The protocol asks for no stack, but a kernel that faults before it has one should fault
@@ -73,47 +80,6 @@ std::vector<u8> join_initrds(const std::vector<BootModule>& initrds) {
         all.insert(all.end(), m.bytes.begin(), m.bytes.end());
     }
     return all;
-}
-
-Result<> boot_elf(GuestRam& ram, CpuState& cpu, const BootImages& images) {
-    constexpr u64 kInitrdLimit = 0x38000000;  // what Linux maps of itself, 896 MiB
-    if (auto fits = check_command_line(images, ~u64{0}, kPlaces); !fits) {
-        return fits;
-    }
-    const auto loaded = load_elf(ram, images.kernel);
-    if (!loaded) {
-        return loaded.error();
-    }
-    const auto initrd = place_initrd(
-        ram, images.initrds, std::max<u64>(loaded.value().end(), kHighMemory), kInitrdLimit);
-    if (!initrd) {
-        return initrd.error();
-    }
-    // A kernel that lies where the zero page would go is none that reads it.
-    const auto in_the_way = [&](const MemoryRange& r) {
-        return r.address < raw(kPlaces.command_line) + kPlaces.command_line_room &&
-               r.address + r.size > raw(kPlaces.gdt);
-    };
-    const bool low = std::ranges::any_of(loaded.value().ranges, in_the_way);
-    const LinuxPlaces& places = low ? kOldPlaces : kPlaces;
-    if (low) {
-        if (std::ranges::any_of(loaded.value().ranges, [](const MemoryRange& r) {
-                return r.address < kEndOfLowMemory &&
-                       r.address + r.size > raw(kOldPlaces.zero_page);
-            })) {
-            return Error::image_too_large;
-        }
-        if (auto fits = check_command_line(images, ~u64{0}, places); !fits) {
-            return fits;
-        }
-    }
-    const auto zero_page = page_at(ram, places.zero_page);
-    std::ranges::fill(zero_page, u8{0});
-    LinuxImage::write_header_of_elf(zero_page);
-    fill_zero_page(ram, places, images, initrd.value());
-    enter_flat(ram, cpu, places.gdt, loaded.value().entry);
-    cpu.gpr[kEsi] = cpu.gpr[kEsp] = static_cast<u32>(raw(places.zero_page));
-    return success();
 }
 
 }  // namespace ennead::vmcore

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "vmcore/machine/boot_parts.h"
+#include "vmcore/machine/boot_program.h"
 #include "vmcore/machine/multiboot.h"
 
 namespace ennead::vmcore {
@@ -25,8 +26,8 @@ constexpr u32 kFlags = 0, kMemLower = 4, kMemUpper = 8, kCommandLine = 16, kMods
 constexpr u32 kHasMemory = 1u << 0, kHasCommandLine = 1u << 2, kHasModules = 1u << 3,
               kHasMmap = 1u << 6, kHasName = 1u << 9;
 
-Result<Loaded> load_by_addresses(GuestRam& ram, std::span<const u8> image,
-                                 const MultibootHeader& h) {
+Result<Loaded> pieces_by_addresses(std::span<const u8> image, const MultibootHeader& h,
+                                   u64 ram_size) {
     if (h.load_addr > h.header_addr || h.header_addr - h.load_addr > h.at) {
         return Error::unknown_kernel;
     }
@@ -45,27 +46,22 @@ Result<Loaded> load_by_addresses(GuestRam& ram, std::span<const u8> image,
         }
         memory_size = std::max<u64>(size, h.bss_end_addr - h.load_addr);
     }
-    const auto room = loadable(ram, h.load_addr, memory_size);
-    if (!room) {
+    if (!loadable(ram_size, h.load_addr, memory_size)) {
         return Error::image_too_large;
     }
-    const auto from = image.subspan(offset, size);
-    std::copy(from.begin(), from.end(), room->begin());
-    std::fill(room->begin() + static_cast<std::ptrdiff_t>(size), room->end(), u8{0});
-    return Loaded{.entry = h.entry_addr, .ranges = {{h.load_addr, memory_size, 0}}};
+    return Loaded{.entry = h.entry_addr,
+                  .pieces = {{h.load_addr, image.subspan(offset, size), memory_size}}};
 }
 
 // Puts the modules behind the kernel, each at a page, in their order.
-Result<> place_modules(GuestRam& ram, const std::vector<BootModule>& modules, Loaded& loaded) {
+Result<> place_modules(const std::vector<BootModule>& modules, u64 ram_size, Loaded& loaded) {
     u64 at = std::max<u64>(loaded.end(), kHighMemory);
     for (const BootModule& m : modules) {
         at = (at + kPageMask) & ~u64{kPageMask};
-        const auto room = ram.span(PhysAddr{at}, m.bytes.size());
-        if (!room) {
+        if (!loadable(ram_size, at, m.bytes.size())) {
             return Error::image_too_large;
         }
-        std::copy(m.bytes.begin(), m.bytes.end(), room->begin());
-        loaded.ranges.push_back({at, m.bytes.size(), 0});
+        loaded.pieces.push_back({at, m.bytes, m.bytes.size()});
         at += m.bytes.size();
     }
     return success();
@@ -86,7 +82,7 @@ class Information {
         bytes_.push_back(0);
         return at;
     }
-    void align() { bytes_.resize((bytes_.size() + 3) / 4 * 4); }
+    void align(std::size_t to) { bytes_.resize((bytes_.size() + to - 1) / to * to); }
     template <class T>
     void append(T value) {
         bytes_.resize(bytes_.size() + sizeof value);
@@ -99,52 +95,68 @@ class Information {
     std::vector<u8> bytes_;
 };
 
-std::vector<u8> information(u32 base, const BootImages& images, const Loaded& loaded,
-                            u64 ram_size) {
+// Fills in what the kernel is told, for a place at `base`. A BIOS has the memory map.
+void inform(Program& program, u32 base, const BootImages& images, std::size_t kernel_pieces,
+            u64 ram_size, Environment environment) {
     Information info(base);
     info.flag(kHasMemory | kHasCommandLine | kHasMmap | kHasName);
     info.set(kMemLower, kEndOfLowMemory / 1024);
     info.set(kMemUpper, static_cast<u32>((ram_size - kHighMemory) / 1024));
 
     info.set(kMmapAddr, info.here());
-    const auto map = memory_map(ram_size);
-    for (const MemoryRange& r : map) {
+    program.map = Program::Map::multiboot;
+    program.map_at = info.here();
+    program.map_room = Program::kMapRoom;
+    const auto append = [&info](const MemoryRange& r) {
         info.append<u32>(20);  // the size of what follows
         info.append(r.address);
         info.append(r.size);
         info.append(r.type);
+    };
+    if (environment == Environment::bare) {
+        const auto map = memory_map(ram_size);
+        std::ranges::for_each(map, append);
+        info.set(kMmapLength, static_cast<u32>(map.size()) * 24);
+    } else {
+        for (u32 i = 0; i < program.map_room; i++) {
+            append({});
+        }
     }
-    info.set(kMmapLength, static_cast<u32>(map.size()) * 24);
 
     std::vector<u32> names;
     for (const BootModule& m : images.initrds) {
         names.push_back(info.text(m.name));
     }
-    info.align();
+    info.align(4);
     if (!images.initrds.empty()) {
         info.flag(kHasModules);
         info.set(kModsCount, static_cast<u32>(names.size()));
         info.set(kModsAddr, info.here());
-        const std::size_t first = loaded.ranges.size() - names.size();
         for (std::size_t i = 0; i < names.size(); i++) {
-            const MemoryRange& r = loaded.ranges[first + i];
-            info.append(static_cast<u32>(r.address));
-            info.append(static_cast<u32>(r.address + r.size));  // the first byte behind it
+            const Piece& module = program.pieces[kernel_pieces + i];
+            info.append(static_cast<u32>(module.address));
+            info.append(
+                static_cast<u32>(module.address + module.size));  // the first byte behind it
             info.append(names[i]);
             info.append<u32>(0);
         }
     }
     info.set(kCommandLine, info.text(images.command_line));
     info.set(kBootLoaderName, info.text("Ennead"));
-    return info.bytes();
+    // The kernel may not count on a GDT, but there has to be one.
+    info.align(8);
+    program.gdt_at = info.here();
+    for (const u64 descriptor : kFlatGdt) {
+        info.append(descriptor);
+    }
+    program.information = info.bytes();
+    program.information_at = base;
 }
 
 // Low memory is the custom; behind everything else if the kernel is there.
 u64 place_for_information(const Loaded& loaded, u64 size) {
     const u64 low = (kEndOfLowMemory - size) & ~u64{kPageMask};
-    const bool free = size < 0x80000 && std::ranges::none_of(loaded.ranges, [&](const auto& r) {
-                          return r.address < low + size && low < r.address + r.size;
-                      });
+    const bool free = size < 0x80000 && !loaded.overlaps(low, low + size);
     return free ? low : (std::max<u64>(loaded.end(), kHighMemory) + kPageMask) & ~u64{kPageMask};
 }
 
@@ -179,32 +191,31 @@ std::optional<MultibootHeader> MultibootHeader::find(std::span<const u8> image) 
     return std::nullopt;
 }
 
-Result<> boot_multiboot(GuestRam& ram, CpuState& cpu, const BootImages& images) {
+Result<Program> plan_multiboot(const BootImages& images, u64 ram_size, Environment environment) {
     const auto header = MultibootHeader::find(images.kernel);
     if (!header || (!header->has_addresses && !is_elf_kernel(images.kernel))) {
         return Error::unknown_kernel;
     }
-    auto loaded = header->has_addresses ? load_by_addresses(ram, images.kernel, *header)
-                                        : load_elf(ram, images.kernel);
+    auto loaded = header->has_addresses ? pieces_by_addresses(images.kernel, *header, ram_size)
+                                        : elf_pieces(images.kernel, ram_size);
     if (!loaded) {
         return loaded.error();
     }
-    if (auto placed = place_modules(ram, images.initrds, loaded.value()); !placed) {
-        return placed;
+    const std::size_t kernel_pieces = loaded.value().pieces.size();
+    if (auto placed = place_modules(images.initrds, ram_size, loaded.value()); !placed) {
+        return placed.error();
     }
-    const u64 size = information(0, images, loaded.value(), ram.size()).size();
-    const u64 at = place_for_information(loaded.value(), size + kPageSize);
-    const auto room = ram.span(PhysAddr{at}, size + kPageSize);
-    if (!room) {
+    Program program{.pieces = loaded.value().pieces, .entry = loaded.value().entry};
+    inform(program, 0, images, kernel_pieces, ram_size, environment);
+    const u64 size = program.information.size();
+    const u64 at = place_for_information(loaded.value(), size);
+    if (!loadable(ram_size, at, size)) {
         return Error::image_too_large;
     }
-    const auto info = information(static_cast<u32>(at), images, loaded.value(), ram.size());
-    std::copy(info.begin(), info.end(), room->begin());
-    // The kernel may not count on a GDT; ours lies behind what it is told.
-    enter_flat(ram, cpu, PhysAddr{(at + size + 7) & ~u64{7}}, loaded.value().entry);
-    cpu.gpr[kEax] = kLoaderMagic;
-    cpu.gpr[kEbx] = static_cast<u32>(at);
-    return success();
+    inform(program, static_cast<u32>(at), images, kernel_pieces, ram_size, environment);
+    program.eax = kLoaderMagic;
+    program.ebx = static_cast<u32>(at);
+    return check_program(std::move(program), environment);
 }
 
 }  // namespace ennead::vmcore

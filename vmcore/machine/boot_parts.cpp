@@ -60,19 +60,23 @@ std::array<MemoryRange, 4> memory_map(u64 ram_size) {
              {kHighMemory, ram_size - kHighMemory, kRam}}};
 }
 
-std::optional<std::span<u8>> loadable(GuestRam& ram, u64 address, u64 size) {
+bool loadable(u64 ram_size, u64 address, u64 size) {
     if (address < kHighMemory && address + size > 0xa0000) {
-        return std::nullopt;
+        return false;
     }
-    return ram.span(PhysAddr{address}, size);
+    return address <= ram_size && size <= ram_size - address;
 }
 
 u64 Loaded::end() const {
     u64 end = 0;
-    for (const MemoryRange& r : ranges) {
-        end = std::max(end, r.address + r.size);
+    for (const Piece& p : pieces) {
+        end = std::max(end, p.address + p.size);
     }
     return end;
+}
+
+bool Loaded::overlaps(u64 begin, u64 end) const {
+    return std::ranges::any_of(pieces, [=](const Piece& p) { return p.overlaps(begin, end); });
 }
 
 bool is_elf_kernel(std::span<const u8> image) {
@@ -92,13 +96,13 @@ bool is_elf_kernel(std::span<const u8> image) {
     return loads;
 }
 
-Result<Loaded> load_elf(GuestRam& ram, std::span<const u8> image) {
+Result<Loaded> elf_pieces(std::span<const u8> image, u64 ram_size) {
     const auto headers = program_headers(image);
     if (!headers) {
         return Error::unknown_kernel;
     }
     const u32 entry = get<u32>(image, kEEntry);
-    Loaded loaded{.entry = entry, .ranges = {}};
+    Loaded loaded{.entry = entry, .pieces = {}};
     bool entry_found = false, by_virtual_address = false;
     for (u32 i = 0; i < headers->count; i++) {
         const auto h = headers->at(i);
@@ -111,13 +115,10 @@ Result<Loaded> load_elf(GuestRam& ram, std::span<const u8> image) {
         if (file_size > memory_size || offset > image.size() || file_size > image.size() - offset) {
             return Error::unknown_kernel;
         }
-        const auto room = loadable(ram, physical, memory_size);
-        if (!room) {
+        if (!loadable(ram_size, physical, memory_size)) {
             return Error::image_too_large;
         }
-        std::copy_n(image.begin() + offset, file_size, room->begin());
-        std::fill(room->begin() + file_size, room->end(), u8{0});
-        loaded.ranges.push_back({physical, memory_size, 0});
+        loaded.pieces.push_back({physical, image.subspan(offset, file_size), memory_size});
         // Kernels that are linked to run high may give their entry as a virtual address.
         if (entry >= physical && entry - physical < memory_size) {
             loaded.entry = entry;
@@ -134,7 +135,7 @@ Result<Loaded> load_elf(GuestRam& ram, std::span<const u8> image) {
     return loaded;
 }
 
-Result<Placed> place_initrd(GuestRam& ram, const std::vector<BootModule>& initrds, u64 floor,
+Result<Placed> place_initrd(u64 ram_size, const std::vector<BootModule>& initrds, u64 floor,
                             u64 limit) {
     u64 size = 0;
     for (const BootModule& m : initrds) {
@@ -143,33 +144,36 @@ Result<Placed> place_initrd(GuestRam& ram, const std::vector<BootModule>& initrd
     if (size == 0) {
         return Placed{};
     }
-    const u64 top = std::min(ram.size(), limit);
+    const u64 top = std::min(ram_size, limit);
     const u64 at = top < size ? 0 : (top - size) & ~u64{kPageMask};
     if (at < floor) {
         return Error::image_too_large;
     }
-    u64 to = at;
-    for (const BootModule& m : initrds) {
-        to = (to + 3) / 4 * 4;  // cpio archives are padded so; the gap is zero
-        std::copy(m.bytes.begin(), m.bytes.end(), ram.base() + to);
-        to += m.bytes.size();
-    }
     return Placed{static_cast<u32>(at), static_cast<u32>(size)};
 }
 
-std::span<u8> page_at(GuestRam& ram, PhysAddr at) {
-    return {ram.base() + raw(at), kPageSize};
+std::vector<Piece> initrd_pieces(const std::vector<BootModule>& initrds, u64 at) {
+    std::vector<Piece> pieces;
+    for (const BootModule& m : initrds) {
+        const u64 size = (m.bytes.size() + 3) / 4 * 4;  // cpio archives are padded so
+        pieces.push_back({at, m.bytes, &m == &initrds.back() ? m.bytes.size() : size});
+        at += size;
+    }
+    return pieces;
 }
 
-void fill_zero_page(GuestRam& ram, const LinuxPlaces& places, const BootImages& images,
-                    Placed initrd) {
-    u8* text = ram.base() + raw(places.command_line);
-    std::memcpy(text, images.command_line.data(), images.command_line.size());
-    text[images.command_line.size()] = 0;
+void put_pieces(GuestRam& ram, std::span<const Piece> pieces) {
+    for (const Piece& p : pieces) {
+        u8* const to = ram.base() + p.address;
+        std::copy(p.bytes.begin(), p.bytes.end(), to);
+        std::fill(to + p.bytes.size(), to + p.size, u8{0});
+    }
+}
 
-    const auto page = page_at(ram, places.zero_page);
+void fill_zero_page(std::span<u8> page, const LinuxPlaces& places, PhysAddr rsdp, Placed initrd,
+                    u64 ram_size) {
     const u16 version = get<u16>(page, kVersion);
-    const u64 above_1m = (ram.size() - kHighMemory) / 1024;
+    const u64 above_1m = (ram_size - kHighMemory) / 1024;
     put<u8>(page, kTypeOfLoader, kUndefinedLoader);
     if (version >= 0x0201) {
         put<u8>(page, kLoadFlags, get<u8>(page, kLoadFlags) | kCanUseHeap);
@@ -186,10 +190,10 @@ void fill_zero_page(GuestRam& ram, const LinuxPlaces& places, const BootImages& 
     }
     put<u32>(page, kRamdiskImage, initrd.address);
     put<u32>(page, kRamdiskSize, initrd.size);
-    put<u64>(page, kAcpiRsdpAddr, raw(images.rsdp));
+    put<u64>(page, kAcpiRsdpAddr, raw(rsdp));
     put<u32>(page, kAltMemK, static_cast<u32>(above_1m));  // for those that know no E820
     u32 at = kE820Table;
-    for (const MemoryRange& r : memory_map(ram.size())) {
+    for (const MemoryRange& r : memory_map(ram_size)) {
         put(page, at, r.address);
         put(page, at + 8, r.size);
         put(page, at + 16, r.type);
@@ -199,9 +203,8 @@ void fill_zero_page(GuestRam& ram, const LinuxPlaces& places, const BootImages& 
 }
 
 void enter_flat(GuestRam& ram, CpuState& cpu, PhysAddr gdt_at, u32 eip) {
-    const std::array<u64, 4> gdt{0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
-    std::memcpy(ram.base() + raw(gdt_at), gdt.data(), sizeof gdt);
-    cpu.gdtr = {static_cast<u32>(raw(gdt_at)), sizeof gdt - 1};
+    std::memcpy(ram.base() + raw(gdt_at), kFlatGdt.data(), sizeof kFlatGdt);
+    cpu.gdtr = {static_cast<u32>(raw(gdt_at)), sizeof kFlatGdt - 1};
     cpu.idtr = {0, 0};
     const auto flat = [](u16 selector, u16 access) {
         return Segment{.base = 0,

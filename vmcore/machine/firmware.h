@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vmcore/devices/fw_cfg.h"
+#include "vmcore/machine/boot.h"
 #include "vmcore/result.h"
 #include "vmcore/types.h"
 
@@ -18,10 +19,12 @@ enum class BootMenu : u8 { off, choice, on };
 struct FirmwareConfig {
     u64 memory_bytes = 0;
     BootMenu menu = BootMenu::choice;
-    // A Linux image for the option ROM to boot; empty: the option ROM is not there. The spans must
+    // A kernel for the option ROM to boot; empty: the option ROM is not there. The spans must
     // outlive the FwCfg.
     std::span<const u8> kernel{};
+    // The initial RAM disks as one (join_initrds()), and each, which is a part of that.
     std::span<const u8> initrd{};
+    std::vector<BootModule> initrds{};
     std::string command_line{};
     // SeaBIOS's names of what to try first, first one first (docs/Runtime_config.md of SeaBIOS,
     // "bootorder"). Disks go in here: /pci@i0cf8/*@SLOT/disk@0,0
@@ -31,8 +34,8 @@ struct FirmwareConfig {
 // The name of the option ROM in a boot order.
 inline constexpr std::string_view kOptionRomInBootOrder = "/rom@genroms/ennead.bin";
 
-// unknown_kernel: the kernel is none that the option ROM boots, which are those of the Linux/x86
-// boot protocol.
+// The option ROM boots all kernels that boot_kernel() does, and fails as that does. Whether there
+// is memory where a kernel wants to lie only the BIOS knows.
 Result<> offer_to_firmware(FwCfg& fw_cfg, const FirmwareConfig& config);
 
 }  // namespace ennead::vmcore

@@ -74,10 +74,8 @@ Result<> Machine::build() {
     }
     if (config_.bios_debug) {
         wiring.debug_line = [this](std::string_view line) {
-            std::vector<u8> bytes(line.begin(), line.end());
-            bytes.insert(bytes.end(), {'\r', '\n'});
             flush_com(0);
-            hooks_.console_output(bytes);
+            console_->add_line(line);
         };
     }
     auto pc = std::make_unique<Pc>(std::move(wiring));
@@ -88,6 +86,7 @@ Result<> Machine::build() {
         return booted;
     }
     const std::lock_guard lock(pc_mutex_);
+    console_ = std::make_unique<LineMixer>(pc->timers, hooks_.console_output);
     pc_.swap(pc);
     virtio_speaks_ = false;
     return success();
@@ -116,22 +115,27 @@ Result<> Machine::boot_through_bios(Pc& pc) {
         config_.bios.size() % kPageSize != 0) {
         return Error::bad_value;
     }
-    // The option ROM is given one initrd. It stays as it is for later boots.
-    if (config_.initrds.size() > 1) {
-        std::vector<BootModule> modules;
+    // One that has all of them, made once; it takes their place.
+    if (initrds_.empty() && !config_.initrds.empty()) {
+        std::vector<BootModule> apart;
         for (const MachineConfig::Initrd& initrd : config_.initrds) {
-            modules.push_back({initrd.bytes, initrd.name});
+            apart.push_back({initrd.bytes, initrd.name});
         }
-        config_.initrds = {{join_initrds(modules), "initrd"}};
+        joined_initrds_ = join_initrds(apart);
+        std::span<const u8> rest = joined_initrds_;
+        for (MachineConfig::Initrd& initrd : config_.initrds) {
+            initrds_.push_back({rest.first(initrd.bytes.size()), initrd.name});
+            rest = rest.subspan(std::min((initrd.bytes.size() + 3) / 4 * 4, rest.size()));
+            initrd.bytes = {};
+        }
     }
-    return offer_to_firmware(
-        pc.fw_cfg,
-        {.memory_bytes = config_.memory_bytes,
-         .menu = config_.boot_menu,
-         .kernel = config_.kernel,
-         .initrd = config_.initrds.empty() ? std::span<const u8>() : config_.initrds[0].bytes,
-         .command_line = config_.command_line,
-         .boot_order = boot_order()});
+    return offer_to_firmware(pc.fw_cfg, {.memory_bytes = config_.memory_bytes,
+                                         .menu = config_.boot_menu,
+                                         .kernel = config_.kernel,
+                                         .initrd = joined_initrds_,
+                                         .initrds = initrds_,
+                                         .command_line = config_.command_line,
+                                         .boot_order = boot_order()});
 }
 
 // SeaBIOS's names of what it tries, first one first.
@@ -147,6 +151,7 @@ std::vector<std::string> Machine::boot_order() const {
 }
 
 void Machine::power_cycle() {
+    finish_output();
     // Whatever still answers the old PC's 9P requests must not reach the new one's.
     hooks_.p9_reset();
     request_ = MachineRequest::none;
@@ -241,7 +246,7 @@ void Machine::flush_com(unsigned port) {
     if (port == 0) {
         hooks_.com1_output(com_out_[0]);
         if (!virtio_speaks_) {
-            hooks_.console_output(com_out_[0]);
+            console_->print(com_out_[0]);
         }
     } else {
         hooks_.com2_output(com_out_[1]);
@@ -252,7 +257,14 @@ void Machine::flush_com(unsigned port) {
 void Machine::console_transmit(std::span<const u8> bytes) {
     flush_com(0);
     virtio_speaks_ = true;
-    hooks_.console_output(bytes);
+    console_->print(bytes);
+}
+
+void Machine::finish_output() {
+    pc_->debug.flush();
+    flush_com(0);
+    flush_com(1);
+    console_->flush();
 }
 
 std::size_t Machine::queue(Input& input, std::span<const u8> bytes) {
@@ -291,9 +303,10 @@ void Machine::exchange_bytes() {
         const auto polled = com.polled_for_ns();
         return com.listening() || (polled && *polled >= patience_ns) ? com.receive(bytes) : 0;
     };
+    // Linux opens the virtio console as its driver starts, even if the shell is on COM1.
+    const bool by_virtio = pc_->console.listening() && (virtio_speaks_ || !pc_->com1.listening());
     feed(console_in_, [&](std::span<const u8> bytes) {
-        return pc_->console.listening() ? pc_->console.input(bytes)
-                                        : to(pc_->com1, bytes, kConsolePatienceNs);
+        return by_virtio ? pc_->console.input(bytes) : to(pc_->com1, bytes, kConsolePatienceNs);
     });
     feed(com_in_[0], [&](std::span<const u8> bytes) { return to(pc_->com1, bytes, 0); });
     feed(com_in_[1], [&](std::span<const u8> bytes) { return to(pc_->com2, bytes, 0); });

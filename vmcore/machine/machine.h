@@ -12,8 +12,10 @@
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/log.h"
+#include "vmcore/machine/boot.h"
 #include "vmcore/machine/firmware.h"
 #include "vmcore/machine/host_clock.h"
+#include "vmcore/machine/line_mixer.h"
 #include "vmcore/mem/guest_ram.h"
 #include "vmcore/result.h"
 #include "vmcore/virtio/block.h"
@@ -100,6 +102,8 @@ class Machine {
     // Moves what is buffered: output to the hooks, input to the guest. To be called between runs of
     // guest code.
     void exchange_bytes();
+    // Hands on all output that waits for more to come: the guest prints nothing for the time being.
+    void finish_output();
 
     // A line for the log: the CPU has shut down, and what is known of it is about to be lost.
     void tell_triple_fault();
@@ -145,8 +149,12 @@ class Machine {
     bool virtio_speaks_ = false;
     u64 builds_ = 0;  // how many PCs there were
     Input console_in_, com_in_[2];
+    // With a BIOS: all initrds in one, and each of them in it.
+    std::vector<u8> joined_initrds_;
+    std::vector<BootModule> initrds_;
     std::vector<u8> com_out_[2];
     std::unique_ptr<Pc> pc_;
+    std::unique_ptr<LineMixer> console_;  // of this PC, whose timers it uses
     std::mutex pc_mutex_;  // guards pc_ itself, against request_exit() during a power cycle
 };
 

@@ -288,8 +288,11 @@ void Pc::relocate_apic(PhysAddr base, bool enabled) {
 
 void Pc::place_pci_functions() {
     u32 next = kFirstBar;
-    const std::pair<unsigned, PciFunction*> functions[] = {
+    std::vector<std::pair<unsigned, PciFunction*>> functions{
         {kP9Slot, &p9_pci}, {kConsoleSlot, &console_pci}, {kRngSlot, &rng_pci}};
+    for (const auto& disk : disks) {
+        functions.emplace_back(kFirstDiskSlot + disk->number, &disk->pci);
+    }
     for (const auto& [slot, function] : functions) {
         for (unsigned bar = kPciBar0; bar < kPciBar0 + 24; bar += 4) {
             // PCI 3.0 §6.2.5.1: all ones written, the size bits read back as zero.

@@ -67,6 +67,7 @@ void Vcpu::resume() {
 void Vcpu::switch_off(OffReason reason) {
     if (run_state_ != RunState::off) {
         machine_->clock().stop();
+        machine_->finish_output();
         run_state_ = RunState::off;
         changed_(run_state_, reason);
     }

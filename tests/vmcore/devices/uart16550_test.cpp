@@ -77,6 +77,25 @@ TEST_F(Uart16550Test, program_that_polls_is_sent_to_without_rts) {
     EXPECT_EQ(send("no"), 0u);
 }
 
+TEST_F(Uart16550Test, program_that_polls_is_given_half_a_fifo_at_a_time) {
+    put(2, 1);
+    for (int i = 0; i < 8; i++) {
+        (void)get(5);
+    }
+    EXPECT_EQ(send("0123456789"), 8u);
+    for (const char c : std::string("01234567")) {
+        EXPECT_EQ(get(5) & 1, 1);
+        EXPECT_EQ(get(0), c);
+    }
+    EXPECT_EQ(send("89"), 0u);  // it has not seen yet that there is no more
+    EXPECT_EQ(get(5) & 1, 0);
+    EXPECT_EQ(send("89"), 2u);
+    // One that is interrupted gets all there is room for.
+    put(4, 0x0b);
+    put(1, 1);
+    EXPECT_EQ(send(std::string(20, 'x')), 14u);
+}
+
 TEST_F(Uart16550Test, program_that_only_sends_does_not_poll) {
     for (int i = 0; i < 100; i++) {
         (void)get(5);  // is the holding register empty?

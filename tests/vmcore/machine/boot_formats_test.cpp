@@ -148,8 +148,9 @@ TEST_F(BootFormats, multiboot_kernel_gets_the_machine_and_the_information_it_is_
     EXPECT_EQ(get(map + 20), 1u);
     EXPECT_EQ(get<u64>(map + 72 + 4), kMiB);
     EXPECT_EQ(get<u64>(map + 72 + 12), 15u * kMiB);
-    // All of it in memory that is the kernel's to reuse.
-    EXPECT_LT(cpu.gpr[kEbx] + 4096, 0x9fc00u);
+    // All of it in memory that is the kernel's to reuse; the GDT comes last.
+    EXPECT_LT(cpu.gpr[kEbx], cpu.gdtr.base);
+    EXPECT_LE(cpu.gdtr.base + cpu.gdtr.limit + 1, 0x9fc00u);
 }
 
 TEST_F(BootFormats, multiboot_modules_follow_the_kernel_at_pages) {

@@ -11,7 +11,8 @@ namespace {
 
 class PcTest : public testing::Test {
   protected:
-    explicit PcTest(std::vector<u8> rom = {}) : bios(std::move(rom)) {
+    explicit PcTest(std::vector<u8> rom = {}, std::vector<PcWiring::Disk> disks = {})
+        : bios(std::move(rom)) {
         pc = std::make_unique<Pc>(PcWiring{
             .ram = *ram,
             .clock = clock,
@@ -24,6 +25,7 @@ class PcTest : public testing::Test {
             .bios = bios,
             .debug_line = {},
             .p9 = {.submit = [](P9Request) {}, .reset = [] {}},
+            .disks = std::move(disks),
             .com_transmit = [this](unsigned port,
                                    u8 byte) { sent[port] += static_cast<char>(byte); },
             .console_transmit = [](std::span<const u8>) {},
@@ -171,6 +173,32 @@ TEST_F(PcTest, pci_functions_are_placed_as_by_firmware) {
         }
         EXPECT_GE(placed, 1u) << slot;
     }
+}
+
+class PcWithDisks : public PcTest {
+  protected:
+    static PcWiring::Disk disk(unsigned number) {
+        return {.number = number, .config = {.sectors = 8}, .submit = [](BlockRequest) {}};
+    }
+    PcWithDisks() : PcTest({}, {disk(0), disk(3)}) {}
+};
+
+TEST_F(PcWithDisks, each_has_a_slot_and_is_placed_as_by_firmware) {
+    EXPECT_EQ(pci(5, 0, 0), 0x10421af4u);
+    EXPECT_EQ(pci(6, 0, 0), 0xffffffffu);
+    EXPECT_EQ(pci(7, 0, 0), 0xffffffffu);
+    EXPECT_EQ(pci(8, 0, 0), 0x10421af4u);
+    for (unsigned slot : {5u, 8u}) {
+        EXPECT_EQ(pci(slot, 0, 4, 2) & 6u, 6u) << slot;
+        unsigned placed = 0;
+        for (unsigned bar = 0x10; bar < 0x28; bar += 4) {
+            const u32 at = pci(slot, 0, bar) & ~0xfu;
+            placed += at != 0 && range(pc->mmio, at) != nullptr ? 1 : 0;
+        }
+        EXPECT_GE(placed, 1u) << slot;
+    }
+    EXPECT_EQ(pci(5, 0, 0x3c, 1), 10u);
+    EXPECT_EQ(pci(8, 0, 0x3c, 1), 11u);
 }
 
 TEST_F(PcTest, pci_interrupt_lines_agree_with_the_router) {
