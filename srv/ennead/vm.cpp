@@ -33,6 +33,8 @@ using synthfs::Result;
 
 // `status` never blocks: this long it waits for a machine that is busy.
 constexpr std::chrono::milliseconds kStatusPatience{50};
+// A write to `ns` must not wait for a process that hangs, as one to `ctl`.
+constexpr std::chrono::seconds kNamespacePatience{5};
 
 std::uint64_t clock_ns(clockid_t clock) {
     std::timespec t{};
@@ -216,6 +218,7 @@ Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
       name_(std::to_string(number)),
       settings_(std::move(settings)),
       directory_(std::move(directory)),
+      names_(directory_.get()),
       errors_(synthfs::ErrorLog::make(8)),
       events_(synthfs::StreamFile::make(
           {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})) {}
@@ -292,8 +295,33 @@ std::string Vm::summary() const {
            seconds_text(uptime()) + '\n';
 }
 
-std::string Vm::namespace_text() const {
-    return "bind -o " + synthfs::quote(settings_.root()) + " /\n";
+// --- name space
+// -------------------------------------------------------------------------------------------------------
+
+NamespaceContext Vm::namespace_context() const {
+    return {.default_root = settings_.root(),
+            .ram_size_bytes = settings_.memory_bytes(),
+            .hidden = services_.hidden};
+}
+
+void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
+    VmNamespace::Send send;
+    if (active()) {
+        reply = answer_within<Checked<>>(
+            services_.io, kNamespacePatience,
+            make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it"),
+            std::move(reply));
+        send = [weak = weak_from_this()](const NamespaceGrant& grant, CheckedReply<> done) {
+            const auto self = weak.lock();
+            if (self && self->machine_) {
+                self->machine_->change_namespace(grant, std::move(done));
+            } else {
+                done(make_fault(ENODEV, "the VM's process ended"));
+            }
+        };
+    }
+    names_.change(std::move(lines), replace, namespace_context(), std::move(send),
+                  std::move(reply));
 }
 
 // --- start
@@ -332,15 +360,6 @@ Checked<Grants> Vm::open_grants() const {
             }
         }
     }
-    auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
-    if (!root) {
-        return root.error();
-    }
-    grants.root_lower = std::move(root.value());
-    grants.root_upper = Fd(openat(directory_.get(), "upper", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!grants.root_upper) {
-        return make_fault(errno, "scratch layer: %s", std::strerror(errno));
-    }
     return grants;
 }
 
@@ -356,17 +375,22 @@ void Vm::start(CheckedReply<> reply) {
         return;
     }
     drop_machine();
+    const auto names = names_.grant_all(namespace_context());
+    if (!names) {
+        reply(names.error());
+        return;
+    }
     StartMessage message;
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
     message.engine = settings_.engine();
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
-    message.command_line = settings_.command_line(number_);
+    message.command_line = settings_.command_line(number_, names_.shows_host());
     message.disks_first = settings_.has_default_kernel();
     auto machine =
         RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),
-                             std::move(grants.value()), machine_hooks());
+                             std::move(grants.value()), names.value(), machine_hooks());
     if (!machine) {
         reply(machine.error());
         return;

@@ -87,13 +87,27 @@ synthfs::SynthNodePtr make_status(const WeakVm& weak, synthfs::ErrorSink errors)
 }
 
 synthfs::SynthNodePtr make_ns(const WeakVm& weak, synthfs::ErrorSink errors) {
-    return synthfs::make_text_file({.mode = 0444,
+    return synthfs::make_text_file({.mode = 0644,
                                     .name = "ns",
                                     .errors = std::move(errors),
                                     .text = [weak]() -> Checked<std::string> {
                                         const auto vm = weak.lock();
                                         return vm ? vm->namespace_text() : std::string();
-                                    }});
+                                    },
+                                    .write =
+                                        [weak](RequestPtr, TextWrite write, CheckedReply<> reply) {
+                                            auto lines = synthfs::parse_commands(write.text);
+                                            const auto vm = weak.lock();
+                                            if (!lines) {
+                                                reply(lines.error());
+                                            } else if (vm) {
+                                                vm->change_namespace(std::move(lines.value()),
+                                                                     write.truncate,
+                                                                     std::move(reply));
+                                            } else {
+                                                reply(make_fault(ENODEV, "the VM was destroyed"));
+                                            }
+                                        }});
 }
 
 }  // namespace
@@ -150,7 +164,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         durable("error", 0644, synthfs::make_error_file(vm->errors())),
         durable("cons", 0600, vm->console().stream()),
         durable("log", 0644, vm->console().log()),
-        durable("ns", 0444, make_ns(weak, errors)),
+        durable("ns", 0644, make_ns(weak, errors)),
         live("com1", 0600, true),
         live("com2", 0600, true),
         live("consctl", 0600, false),
