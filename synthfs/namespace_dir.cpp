@@ -55,11 +55,14 @@ Reply<NodePtr> NamespaceDir::wrapping(Reply<NodePtr> reply) const {
 }
 
 void NamespaceDir::walk(RequestPtr request, std::string name, Reply<NodePtr> reply) {
-    if (place() == nullptr) {
-        inner_->walk(std::move(request), std::move(name), wrapping(std::move(reply)));
+    const auto* const here = place();
+    const bool held = here != nullptr && here->below.contains(name);
+    if (!held && (here == nullptr || here->elements.size() + (here->under_at ? 1 : 0) <= 1)) {
+        // The usual root: one tree.
+        front()->walk(std::move(request), std::move(name), wrapping(std::move(reply)));
         return;
     }
-    if (!is_held(name)) {
+    if (!held) {
         find_in_union(directories(), std::move(request), std::move(name),
                       [self = self(), reply = std::move(reply)](Result<FoundIn> found) {
                           if (found) {
