@@ -125,7 +125,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
     guest_root_ = std::make_unique<GuestRoot>(
         io_, names_.root(), name,
         [name](p9::LogLevel, std::string_view line) { log_line(name + " " + std::string(line)); });
-    live_ = std::make_unique<LiveDir>(io_, *guest_root_);
+    live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root());
 
     const std::vector<vmcore::u8> kernel_start(
         config.kernel.begin(),

@@ -34,7 +34,7 @@ In N/
     regs     registers; written while paused
     mem      physical memory, as large as it is; written while paused
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
-    stats    counters
+    root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
 
 Settings

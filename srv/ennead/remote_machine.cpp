@@ -134,10 +134,22 @@ void RemoteMachine::events_opened(Result<HandlePtr> handle) {
         ready_(synthfs::fault_of(handle.error()));
         return;
     }
+    event_handle_ = handle.value();
+    tree_->walk(std::make_shared<synthfs::Request>(), "root",
+                callback(&RemoteMachine::guest_tree_found));
+}
+
+void RemoteMachine::guest_tree_found(Result<NodePtr> node) {
+    if (!node) {
+        ready_(synthfs::fault_of(node.error()));
+        return;
+    }
+    guest_tree_ = std::move(node.value());
     console_open_ = true;
     console_pump_ =
         StreamPump::start(console_handle_, hooks_.console, callback(&RemoteMachine::console_ended));
-    event_pump_ = StreamPump::start(handle.value(), callback(&RemoteMachine::event_bytes), [] {});
+    event_pump_ =
+        StreamPump::start(std::move(event_handle_), callback(&RemoteMachine::event_bytes), [] {});
     ready_(synthfs::success());
 }
 
@@ -272,6 +284,8 @@ void RemoteMachine::close() {
         event_pump_->stop();
     }
     console_handle_ = nullptr;
+    event_handle_ = nullptr;
+    guest_tree_ = nullptr;
     tree_ = nullptr;
     link_ = nullptr;
     // What is pending there is answered inside.

@@ -58,6 +58,8 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
 
     // The live files; null until the machine was built.
     [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
+    // The guest's tree as the process serves it; null until the machine was built.
+    [[nodiscard]] synthfs::NodePtr guest_tree() const { return guest_tree_; }
     // A verb of its `ctl` (LiveDir): a line. ETIMEDOUT from a process that hangs. With a tree only,
     // as count_instructions().
     void control(const std::string& line, synthfs::CheckedReply<> reply);
@@ -81,6 +83,7 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     void built(synthfs::Checked<synthfs::NodePtr> tree);
     void console_opened(synthfs::Result<synthfs::HandlePtr> handle);
     void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
+    void guest_tree_found(synthfs::Result<synthfs::NodePtr> node);
     void event_bytes(std::string_view bytes);
     void event(const std::string& line);
     void console_ended();
@@ -94,8 +97,9 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     std::unique_ptr<VmProcess> process_;
     std::unique_ptr<VmLink> link_;
     std::unique_ptr<NamespaceLink> name_space_;
-    synthfs::NodePtr tree_;
+    synthfs::NodePtr tree_, guest_tree_;
     synthfs::HandlePtr console_handle_;
+    synthfs::HandlePtr event_handle_;  // until it is being read
     std::shared_ptr<StreamPump> console_pump_, event_pump_;
     std::string event_line_;     // an event not yet complete
     bool console_open_ = false;  // output may still come

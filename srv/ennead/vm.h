@@ -64,6 +64,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
     // The live files; null while there is no process.
     [[nodiscard]] synthfs::NodePtr tree() const { return machine_ ? machine_->tree() : nullptr; }
+    // The guest's tree; null while there is no process.
+    [[nodiscard]] synthfs::NodePtr guest_tree() const {
+        return machine_ ? machine_->guest_tree() : nullptr;
+    }
     [[nodiscard]] ConsoleLog& console() { return *console_; }
     [[nodiscard]] const std::shared_ptr<synthfs::ErrorLog>& errors() const { return errors_; }
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }

@@ -4,9 +4,11 @@
 #include "srv/ennead/vm_dir.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "srv/ennead/live_file.h"
 #include "srv/ennead/vm_table.h"
+#include "synthfs/read_only.h"
 #include "synthfs/text_file.h"
 #include "synthfs/tree.h"
 
@@ -172,6 +174,22 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("mem", 0600, false, memory_size),
         live("stats", 0444, false),
         directory("jit", 0555, jit()),
+        {.name = "root",
+         .mode = S_IFDIR | 0700,
+         // Once for each process: as long as it is the same tree it has to be the same node.
+         .make = [weak, tree = synthfs::NodePtr(),
+                  shown = synthfs::NodePtr()](mode_t mode) mutable -> synthfs::NodePtr {
+             const auto vm = weak.lock();
+             const synthfs::NodePtr now = vm ? vm->guest_tree() : nullptr;
+             if (now != tree) {
+                 tree = now;
+                 shown = now ? synthfs::make_read_only(
+                                   now, {.mode = mode & 0777, .uid = geteuid(), .gid = getegid()})
+                             : nullptr;
+             }
+             return shown;
+         },
+         .fresh = true},
     };
 }
 

@@ -10,6 +10,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 namespace ennead::srv {
 
@@ -44,6 +45,30 @@ std::string hash_name(const std::string& text) {
     char name[32];
     std::snprintf(name, sizeof name, "layer-%016" PRIx64, hash);
     return name;
+}
+
+// A fault of opening `source`, which stands in `command` until the line is known that has it.
+synthfs::Fault about(const std::string& source, synthfs::Fault fault) {
+    fault.command = source;
+    return fault;
+}
+
+// The same with the line and the word at fault.
+synthfs::Fault told_of(const std::vector<Command>& lines, synthfs::Fault fault) {
+    const std::string source = std::exchange(fault.command, {});
+    for (const Command& line : lines) {
+        for (const synthfs::Word& word : line.words) {
+            if (!source.empty() && word.text == source) {
+                fault.command = line.line;
+                fault.column = word.column;
+                return fault;
+            }
+        }
+    }
+    if (lines.size() == 1) {
+        fault.command = lines.front().line;  // the path was written in another way
+    }
+    return fault;
 }
 
 }  // namespace
@@ -87,7 +112,7 @@ Checked<> VmNamespace::open_element(const std::string& target, const BindElement
         auto fd = open_source(source.empty() ? context.default_root : source,
                               source.empty() ? "root" : "bind", context.hidden);
         if (!fd) {
-            return fd.error();
+            return about(source, fd.error());
         }
         descriptors.push_back(std::move(fd.value()));
     }
@@ -136,7 +161,7 @@ Checked<VmNamespace::Prepared> VmNamespace::prepare(const BindTable& binds, cons
 Checked<NamespaceGrant> VmNamespace::grant_all(const NamespaceContext& context) {
     auto prepared = prepare(binds_, {}, context);
     if (!prepared) {
-        return prepared.error();
+        return told_of({}, prepared.error());
     }
     known_ = std::move(prepared.value().known);
     return std::move(prepared.value().grant);
@@ -168,7 +193,7 @@ void VmNamespace::next_change() {
             }
         }
         if (const auto opened = prepare(next, bound, change.context); !opened) {
-            finish(opened.error());
+            finish(told_of(change.lines, opened.error()));
             return;
         }
         binds_ = std::move(next);
@@ -177,7 +202,7 @@ void VmNamespace::next_change() {
     }
     auto prepared = prepare(next, known_, change.context);
     if (!prepared) {
-        finish(prepared.error());
+        finish(told_of(change.lines, prepared.error()));
         return;
     }
     const NamespaceGrant grant = std::move(prepared.value().grant);
@@ -193,7 +218,11 @@ void VmNamespace::next_change() {
             (*self)->binds_ = next;
             (*self)->known_ = known;
         }
-        (*self)->finish(std::move(outcome));
+        if (outcome) {
+            (*self)->finish(synthfs::success());
+        } else {
+            (*self)->finish(told_of((*self)->changes_.front().lines, outcome.error()));
+        }
     });
 }
 

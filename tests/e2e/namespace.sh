@@ -16,6 +16,8 @@ base=$build/guest/root
 n=$(new_vm)
 same "$(cat "$mnt/$n/ns")" "bind -o $base /" "ns at first"
 
+answers ENOENT open "$mnt/$n/root"
+
 # Before the start.
 echo "bind $src /src" >"$mnt/$n/ctl"
 echo "bind -r $work/more /mnt/more" >>"$mnt/$n/ns"
@@ -55,6 +57,19 @@ full=$(guest $n 'dd if=/dev/zero of=/memory/big bs=1M count=400 oflag=direct 2>&
 same "$full" 1 "a full tree in memory says so"
 echo "bind '$(echo "$work" | sed "s/'/''/g")/it''s a dir' '/quoted name'" >"$mnt/$n/ctl"
 same "$(guest $n 'cat "/quoted name/file"')" quoted "names with quotes and blanks"
+
+# The host sees the same tree, and cannot change it.
+same "$(cat "$mnt/$n/root/src/one" "$mnt/$n/root/over/dir/new" "$mnt/$n/root/memory/f")" "one
+new
+kept" "files of the guest seen from the host"
+same "$(echo $(ls "$mnt/$n/root/src"))" "made newdir one sub two" "a union seen from the host"
+same "$(readlink "$mnt/$n/root/etc/mtab")" "$(readlink "$base/etc/mtab")" "a link of the guest"
+same "$(stat -c '%a %U' "$mnt/$n/root")" "700 $(id -un)" "mode and owner of root/"
+answers EROFS write "$mnt/$n/root/src/one" x
+answers EROFS mkdir "$mnt/$n/root/src/x"
+answers EROFS unlink "$mnt/$n/root/src/one"
+answers EROFS rename "$mnt/$n/root/src/one" "$mnt/$n/root/src/uno"
+answers ENOENT open "$mnt/$n/root/missing"
 
 # Mistakes change nothing, there or here.
 cat "$mnt/$n/ns" >"$work/before"
@@ -120,6 +135,13 @@ same "$(guest $n 'echo $((6*7))')" 42 "the guest after all that"
 # What a guest changed in an overlay is there when it is bound again.
 echo "bind -o $work/layer /over" >"$mnt/$n/ctl"
 same "$(guest $n 'ls /over/dir')" new "an overlay bound again"
+
+# root/ is there as long as the process.
+echo stop >"$mnt/$n/ctl"
+ended $n >/dev/null
+same "$(cat "$mnt/$n/root/over/dir/new")" new "a file of a machine that has stopped"
+echo kill >"$mnt/$n/ctl"
+in_time 5 "root/ goes with the process" test ! -e "$mnt/$n/root"
 
 # A machine that began without host directories keeps in mind what it saw, but not what a directory
 # shows: it has looked at /mnt, empty, before something is bound there.
