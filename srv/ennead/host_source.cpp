@@ -65,7 +65,11 @@ Checked<dev_t> device_of_mount(const std::string& path) {
     return found.value().device;
 }
 
-Checked<Fd> open_source(const std::string& path, const char* what, const HiddenPlaces& hidden) {
+namespace {
+
+// An O_PATH descriptor of what is at the path; `mode` is its type.
+Checked<Fd> find_path(const std::string& path, const char* what, const HiddenPlaces& hidden,
+                      mode_t& mode) {
     const auto refuse = [&](int errnum, const char* why) {
         return make_fault(errnum, "%s %s: %s", what, path.c_str(), why);
     };
@@ -74,7 +78,7 @@ Checked<Fd> open_source(const std::string& path, const char* what, const HiddenP
         return refuse(errno, std::strerror(errno));
     }
     std::vector<std::string> left = reversed_names(path);
-    mode_t mode = S_IFDIR;
+    mode = S_IFDIR;
     for (int links = 0; !left.empty();) {
         const std::string name = std::move(left.back());
         left.pop_back();
@@ -121,10 +125,34 @@ Checked<Fd> open_source(const std::string& path, const char* what, const HiddenP
             }
         }
     }
-    if (!S_ISDIR(mode)) {
-        return refuse(ENOTDIR, std::strerror(ENOTDIR));
-    }
     return at;
+}
+
+}  // namespace
+
+Checked<Fd> open_source(const std::string& path, const char* what, const HiddenPlaces& hidden) {
+    mode_t mode = 0;
+    auto found = find_path(path, what, hidden, mode);
+    if (found && !S_ISDIR(mode)) {
+        return make_fault(ENOTDIR, "%s %s: %s", what, path.c_str(), std::strerror(ENOTDIR));
+    }
+    return found;
+}
+
+Checked<Fd> open_host_file(const std::string& path, int flags, const char* what,
+                           const HiddenPlaces& hidden) {
+    mode_t mode = 0;
+    const auto found = find_path(path, what, hidden, mode);
+    if (!found) {
+        return found.error();
+    }
+    // The same file once more, with the rights wanted.
+    const std::string link = "/proc/self/fd/" + std::to_string(found.value().get());
+    Fd fd(open(link.c_str(), flags | O_CLOEXEC));
+    if (!fd) {
+        return make_fault(errno, "%s %s: %s", what, path.c_str(), std::strerror(errno));
+    }
+    return fd;
 }
 
 }  // namespace ennead::srv

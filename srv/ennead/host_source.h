@@ -29,4 +29,9 @@ struct HiddenPlaces {
 [[nodiscard]] synthfs::Checked<Fd> open_source(const std::string& path, const char* what,
                                                const HiddenPlaces& hidden);
 
+// The file at an absolute path, found in the same way, whatever it is, and opened with `flags` of
+// open(2).
+[[nodiscard]] synthfs::Checked<Fd> open_host_file(const std::string& path, int flags,
+                                                  const char* what, const HiddenPlaces& hidden);
+
 }  // namespace ennead::srv

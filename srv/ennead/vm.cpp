@@ -43,17 +43,9 @@ std::uint64_t clock_ns(clockid_t clock) {
            static_cast<std::uint64_t>(t.tv_nsec);
 }
 
-Checked<Fd> open_or_say(const std::string& path, int flags, const char* what) {
-    Fd fd(open(path.c_str(), flags | O_CLOEXEC));
-    if (!fd) {
-        return make_fault(errno, "%s %s: %s", what, path.c_str(), std::strerror(errno));
-    }
-    return fd;
-}
-
 // A FIFO or a device named as an image would make the VM's process wait at its open or its reads.
-Checked<Fd> open_image(const std::string& path, const char* what) {
-    auto fd = open_or_say(path, O_RDONLY | O_NONBLOCK, what);
+Checked<Fd> open_image(const std::string& path, const char* what, const HiddenPlaces& hidden) {
+    auto fd = open_host_file(path, O_RDONLY | O_NONBLOCK, what, hidden);
     struct stat st {};
     if (fd && (fstat(fd.value().get(), &st) != 0 || !S_ISREG(st.st_mode))) {
         return make_fault(S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "%s %s is no regular file", what,
@@ -63,9 +55,9 @@ Checked<Fd> open_image(const std::string& path, const char* what) {
 }
 
 // A ROM that a PC could have at the end of its address space, seen below 1 MiB too.
-Checked<Fd> open_bios(const std::string& path) {
+Checked<Fd> open_bios(const std::string& path, const HiddenPlaces& hidden) {
     constexpr off_t kLeast = 64 * 1024, kLargest = 1024 * 1024, kUnit = 4096;
-    auto fd = open_image(path, "bios");
+    auto fd = open_image(path, "bios", hidden);
     struct stat st {};
     if (fd && (fstat(fd.value().get(), &st) != 0 || st.st_size < kLeast || st.st_size > kLargest ||
                st.st_size % kUnit != 0)) {
@@ -77,10 +69,10 @@ Checked<Fd> open_bios(const std::string& path) {
 
 // An image that is written through is locked against all others, one that is only read against
 // those who write. The lock belongs to the open file, and so goes with the VM's process.
-Checked<Fd> open_disk(const Settings::Disk& disk) {
+Checked<Fd> open_disk(const Settings::Disk& disk, const HiddenPlaces& hidden) {
     const std::string what = "disk" + std::to_string(disk.number);
-    auto fd = open_or_say(disk.path, (disk.written_through ? O_RDWR : O_RDONLY) | O_NONBLOCK,
-                          what.c_str());
+    auto fd = open_host_file(disk.path, (disk.written_through ? O_RDWR : O_RDONLY) | O_NONBLOCK,
+                             what.c_str(), hidden);
     struct stat st {};
     if (!fd) {
         return fd;
@@ -329,27 +321,27 @@ void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply
 
 Checked<Grants> Vm::open_grants() const {
     Grants grants;
-    auto kernel = open_image(settings_.kernel(), "kernel");
+    auto kernel = open_image(settings_.kernel(), "kernel", services_.hidden);
     if (!kernel) {
         return kernel.error();
     }
     grants.kernel = std::move(kernel.value());
     if (settings_.boots_through_bios()) {
-        auto bios = open_bios(settings_.bios());
+        auto bios = open_bios(settings_.bios(), services_.hidden);
         if (!bios) {
             return bios.error();
         }
         grants.bios = std::move(bios.value());
     }
     for (const std::string& path : settings_.initrds()) {
-        auto initrd = open_image(path, "initrd");
+        auto initrd = open_image(path, "initrd", services_.hidden);
         if (!initrd) {
             return initrd.error();
         }
         grants.initrds.push_back({std::move(initrd.value()), path.substr(path.rfind('/') + 1)});
     }
     for (const Settings::Disk& disk : settings_.disks()) {
-        auto image = open_disk(disk);
+        auto image = open_disk(disk, services_.hidden);
         if (!image) {
             return image.error();
         }

@@ -144,6 +144,10 @@ ENOEXEC|kernel|$work/empty|empty
 ENOEXEC|kernel|$work/kernel.gz|gzip
 ENOEXEC|kernel|$work/middle|no known kind
 EISDIR|kernel|$work|no regular file
+ELOOP|kernel|$mnt/$n/log|tree
+ELOOP|initrd|$mnt/$n/log|tree
+ELOOP|disk0|$mnt/$n/log|tree
+ELOOP|root|$mnt/$n|tree
 EINVAL|kernel|$work/fifo|no regular file
 EINVAL|kernel|/dev/zero|no regular file
 ENOENT|initrd|$work/missing|$work/missing

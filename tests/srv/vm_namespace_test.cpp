@@ -374,6 +374,23 @@ TEST_F(VmNamespaceTest, sources_are_found_through_links) {
     EXPECT_EQ(open_source(host.path("to_file/x"), "bind", {}).error().errnum, ENOTDIR);
 }
 
+TEST_F(VmNamespaceTest, files_are_found_in_the_same_way) {
+    host.file("image", "contents");
+    host.symlink("to_image", "image");
+    const auto fd = open_host_file(host.path("to_image"), O_RDWR, "kernel", {});
+    ASSERT_TRUE(fd);
+    char text[16] = {};
+    EXPECT_EQ(pread(fd.value().get(), text, sizeof text, 0), 8);
+    EXPECT_EQ(pwrite(fd.value().get(), "C", 1, 0), 1);
+    EXPECT_EQ(host.text("image"), "Contents");
+    EXPECT_EQ(open_host_file(host.path("none"), O_RDONLY, "kernel", {}).error().errnum, ENOENT);
+    EXPECT_EQ(open_host_file(host.path("a"), O_RDWR, "kernel", {}).error().errnum, EISDIR);
+    struct stat st {};
+    ASSERT_EQ(::stat(host.path("a").c_str(), &st), 0);
+    hidden.directories = {{st.st_dev, st.st_ino}};
+    EXPECT_EQ(open_host_file(host.path("a/one"), O_RDONLY, "kernel", hidden).error().errnum, ELOOP);
+}
+
 TEST_F(VmNamespaceTest, the_servers_own_places_are_a_cycle) {
     host.dir("state/1/upper");
     host.symlink("to_state", "state/1");
