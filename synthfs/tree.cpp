@@ -195,8 +195,7 @@ std::vector<DirEntry> Directory::list(std::uint64_t offset, std::size_t max_entr
     for (std::uint64_t i = offset; i < fixed_.size() && entries.size() < max_entries; ++i) {
         if (const NodePtr node = fixed_node(fixed_[i])) {
             const Identity file = node->identity();
-            entries.push_back(
-                {fixed_[i].entry.name, file.path, node->type(), i + 1, file.source});
+            entries.push_back({fixed_[i].entry.name, file.path, node->type(), i + 1, file.source});
         }
     }
     for (auto at = added_.upper_bound(offset); at != added_.end() && entries.size() < max_entries;
