@@ -77,7 +77,9 @@ void Session::on(const OpPtr& op, const Treaddir& m) {
                 DirWriter rest = writer;
                 const std::uint64_t source = place->node->identity().source;
                 for (const synthfs::DirEntry& entry : entries) {
-                    const Qid entry_qid = qid({source, entry.path, 0}, entry.type, false);
+                    const Qid entry_qid =
+                        qid({entry.source != 0 ? entry.source : source, entry.path, 0}, entry.type,
+                            false);
                     if (!rest.add({entry_qid, entry.next_offset + kAfterDotDot,
                                    static_cast<std::uint8_t>(IFTODT(entry.type)), entry.name})) {
                         break;

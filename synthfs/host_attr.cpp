@@ -83,6 +83,9 @@ void HostNode::setattr(RequestPtr request, SetAttr change, Reply<> reply) {
 }
 
 Result<Attr> HostNode::get_attr() {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (removed_ && last_attr_) {
         return *last_attr_;
     }
@@ -116,6 +119,9 @@ Result<Attr> HostNode::get_attr() {
 }
 
 Result<> HostNode::set_attr(const Caller& caller, const SetAttr& change) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (!tree_->upper) {
         return error(EROFS);
     }
@@ -255,6 +261,10 @@ Result<> HostNode::note_write(const Caller& caller) {
 }
 
 void HostNode::statfs(RequestPtr, Reply<StatFs> reply) {
+    if (tree_->revoked) {
+        reply(error(ESTALE));
+        return;
+    }
     struct statfs host {};
     if (::fstatfs(tree_->layers.front()->get(), &host) != 0) {
         reply(last_error());
@@ -289,6 +299,9 @@ void HostNode::removexattr(RequestPtr, std::string name, Reply<> reply) {
 }
 
 int HostNode::bad_xattr(const std::string& name, bool write) const {
+    if (tree_->revoked) {
+        return ESTALE;
+    }
     if (removed_) {
         return ENOENT;
     }
@@ -336,6 +349,9 @@ Result<std::string> HostNode::get_guest_xattr(const std::string& name) {
 }
 
 Result<std::vector<std::string>> HostNode::list_guest_xattrs() {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     std::vector<std::string> names;
     if (removed_) {
         return error(ENOENT);
@@ -364,6 +380,9 @@ Result<std::vector<std::string>> HostNode::list_guest_xattrs() {
 }
 
 Result<> HostNode::change_xattr(const std::string& name, const std::string* value, int flags) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (!tree_->upper) {
         return error(EROFS);
     }

@@ -111,6 +111,9 @@ void HostNode::unlink(RequestPtr, std::string name, bool directory, Reply<> repl
 }
 
 Result<HandlePtr> HostNode::open_handle(const Caller& caller, int flags) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (is_dir()) {
         if (wants_write(flags)) {
             return error(EISDIR);
@@ -144,6 +147,9 @@ Result<HandlePtr> HostNode::open_handle(const Caller& caller, int flags) {
 }
 
 Result<std::string> HostNode::read_link() {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (!S_ISLNK(type_)) {
         return error(EINVAL);
     }

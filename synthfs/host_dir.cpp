@@ -20,6 +20,10 @@ Result<NodePtr> make_host_dir(int root_fd, HostDirOptions options) {
     auto tree = std::make_shared<HostTree>(HostMode::direct, options.max_descriptors);
     tree->upper = !options.read_only;
     tree->allow_set_id = options.allow_set_id;
+    for (const auto& [device, inode] : options.hidden) {
+        tree->hidden.push_back({device, inode});
+    }
+    tree->hidden_device = options.hidden_device;
     tree->layers.push_back(share(std::move(root)));
     auto node = HostNode::make_root(std::move(tree));
     if (!node) {

@@ -2,7 +2,11 @@
 // A folder of the host shown as it is, never above its root, and never through its links.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <utility>
+#include <vector>
 
 #include "synthfs/node.h"
 
@@ -17,6 +21,9 @@ struct HostDirOptions {
     // Descriptors kept open for directories and files used last; open files may take as many again,
     // and each file that is held after its removal takes one.
     std::size_t max_descriptors = 256;
+    // Directories, and a device with all that is on it, that show and are not entered: EACCES.
+    std::vector<std::pair<dev_t, ino_t>> hidden = {};
+    dev_t hidden_device = 0;  // 0: none
 };
 
 // `root_fd` (O_PATH | O_DIRECTORY suffices) is owned from here on, also on failure.

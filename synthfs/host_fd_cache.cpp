@@ -6,6 +6,12 @@
 
 namespace ennead::synthfs {
 
+void FdCache::clear() {
+    while (!used_.empty()) {
+        used_.back()->drop();
+    }
+}
+
 FdRef FdSlot::get() {
     if (cache_ != nullptr) {
         cache_->used_.splice(cache_->used_.begin(), cache_->used_, place_);

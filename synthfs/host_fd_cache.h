@@ -20,6 +20,8 @@ class FdCache {
 
     [[nodiscard]] std::size_t limit() const { return limit_; }
     [[nodiscard]] std::size_t size() const { return used_.size(); }
+    // Closes all that nobody is using.
+    void clear();
 
   private:
     friend class FdSlot;

@@ -53,6 +53,13 @@ Result<FdRef> HostFileHandle::contents(bool write) {
 }
 
 Result<FdRef> HostFileHandle::keep(FdRef& kept, bool write) {
+    if (node_->tree().revoked) {
+        if (kept) {
+            kept.reset();
+            --node_->tree().kept_descriptors;
+        }
+        return error(ESTALE);
+    }
     if (kept) {
         return kept;
     }
@@ -177,6 +184,10 @@ void HostFileHandle::getlock(RequestPtr, const Lock& lock, Reply<Lock> reply) {
 
 void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
                             Reply<std::vector<DirEntry>> reply) {
+    if (node_->tree().revoked) {
+        reply(error(ESTALE));
+        return;
+    }
     if (offset == 0 || !listed_) {
         auto entries = node_->list(std::numeric_limits<std::size_t>::max());
         if (!entries) {

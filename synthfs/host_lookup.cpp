@@ -19,6 +19,9 @@ bool absent(const std::error_code& code) {
 }  // namespace
 
 Result<HostNodePtr> HostNode::lookup(const std::string& name) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (!is_dir()) {
         return error(ENOTDIR);
     }
@@ -73,6 +76,9 @@ Result<HostNode::Found> HostNode::find(const std::string& name) {
             }
             if (have && !S_ISDIR(st.value().st_mode)) {
                 break;  // hidden, and hides what is below it
+            }
+            if (tree_->hides(st.value())) {
+                return error(EACCES);
             }
             if (!have) {
                 found.st = st.value();
@@ -216,6 +222,9 @@ Result<std::optional<DirEntry>> HostNode::describe(int layer, int dir, std::stri
 }
 
 Result<std::vector<DirEntry>> HostNode::list(std::size_t limit) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     std::vector<DirEntry> entries;
     if (removed_) {
         return entries;

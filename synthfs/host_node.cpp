@@ -99,6 +99,9 @@ std::uint32_t HostNode::version(const struct stat& now) const {
 }
 
 int HostNode::refuse_change(const std::string& name) const {
+    if (tree_->revoked) {
+        return ESTALE;
+    }
     if (!is_dir()) {
         return ENOTDIR;
     }
@@ -153,6 +156,9 @@ void HostNode::drop_place(HostNode& parent, const std::string& name) {
 
 // Opens downward from the nearest directory above whose descriptor is still at hand.
 Result<FdRef> HostNode::dir_fd(int layer) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     std::vector<HostNode*> closed;
     FdRef fd;
     for (HostNode* at = this; !fd; at = at->places_.front().parent.get()) {
@@ -192,6 +198,9 @@ Result<FdRef> HostNode::dir_fd(int layer) {
 // Opens the file by one of its names. Names that somebody on the host has given to another file are
 // forgotten.
 Result<FdRef> HostNode::open_place(int flags) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     while (!places_.empty()) {
         const Place place = places_.front();
         const auto dir = place.parent->dir_fd(layer_);
@@ -221,6 +230,9 @@ Result<FdRef> HostNode::open_place(int flags) {
 }
 
 Result<struct stat> HostNode::host_stat() {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (stat_valid_) {
         return stat_;
     }
@@ -260,6 +272,9 @@ Result<struct stat> HostNode::host_stat() {
 }
 
 Result<FdRef> HostNode::contents(bool write) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (write) {
         if (auto up = copy_up(); !up) {
             return up.error();
@@ -284,6 +299,9 @@ Result<FdRef> HostNode::contents(bool write) {
 }
 
 Result<FdRef> HostNode::attr_fd() {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (pinned_) {
         return pinned_;
     }
@@ -313,6 +331,9 @@ Result<FdRef> HostNode::xattr_fd() {
 }
 
 Result<> HostNode::sync(bool data_only) {
+    if (tree_->revoked) {
+        return error(ESTALE);
+    }
     if (!upper_) {
         return success();
     }

@@ -75,6 +75,7 @@ class HostNode final : public Node {
     void setxattr(RequestPtr request, std::string name, std::string value, int flags,
                   Reply<> reply) override;
     void removexattr(RequestPtr request, std::string name, Reply<> reply) override;
+    void revoke() override { tree_->revoke(); }
 
     // For handles.
     [[nodiscard]] HostTree& tree() { return *tree_; }
@@ -108,8 +109,8 @@ class HostNode final : public Node {
     [[nodiscard]] HostNodePtr self() {
         return std::static_pointer_cast<HostNode>(shared_from_this());
     }
-    // EROFS, ENOTDIR, ENOENT (removed) or the name's own error, if nothing can be changed under
-    // `name` here.
+    // ESTALE, EROFS, ENOTDIR, ENOENT (removed) or the name's own error, if nothing can be changed
+    // under `name` here.
     [[nodiscard]] int refuse_change(const std::string& name) const;
 
     // Where it is (host_node.cpp).

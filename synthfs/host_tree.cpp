@@ -50,6 +50,25 @@ std::uint64_t HostTree::number(std::uint64_t parent, const std::string& name) {
     return kHashed | (hash & kInodeMask);
 }
 
+void HostTree::revoke() {
+    revoked = true;
+    upper = false;
+    fds.clear();
+    // An invalid descriptor is a failure of its own, should a look at `revoked` be missing
+    // somewhere.
+    for (FdRef& layer : layers) {
+        layer = share(HostFd());
+    }
+    work.reset();  // and with it the lock on the scratch directory
+}
+
+bool HostTree::hides(const struct stat& st) const {
+    if (hidden_device != 0 && st.st_dev == hidden_device) {
+        return true;
+    }
+    return std::find(hidden.begin(), hidden.end(), HostId{st.st_dev, st.st_ino}) != hidden.end();
+}
+
 void HostTree::release(std::shared_ptr<HostNode> node) {
     doomed_.push_back(std::move(node));
     if (std::exchange(releasing_, true)) {

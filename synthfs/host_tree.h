@@ -2,6 +2,7 @@
 // What all nodes of one host directory, or of one overlay of several, have in common.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -46,13 +47,22 @@ struct HostTree {
     // The same for a file that has no inode of its own, known by name below `parent`.
     [[nodiscard]] static std::uint64_t number(std::uint64_t parent, const std::string& name);
 
+    // See Node::revoke.
+    void revoke();
+    // Whether a look at the host came upon what is not to be entered.
+    [[nodiscard]] bool hides(const struct stat& st) const;
+
     // Lets go of a node; iterative, since each node holds its parent and a guest can nest without
     // end.
     void release(std::shared_ptr<HostNode> node);
 
     const HostMode mode;
     const std::uint64_t source;
-    bool upper = false;         // layer 0 can be written
+    bool upper = false;    // layer 0 can be written
+    bool revoked = false;  // nothing can be done any more: ESTALE
+    // Not entered, in any layer but the upper one: EACCES.
+    std::vector<HostId> hidden;
+    dev_t hidden_device = 0;    // nor anything on this device; 0: none
     bool allow_set_id = false;  // direct: the guest may make set-user-ID files on the host
     bool sync_copies =
         false;  // mapped: a copied-up file reaches the disk before it takes its place

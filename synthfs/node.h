@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A file or directory of the tree, wherever it comes from: a function, a host directory, another 9P server.
+// A file or directory of the tree, wherever it comes from: a function, a host directory, another 9P
+// server.
 #pragma once
 
 #include <sys/types.h>
@@ -23,10 +24,10 @@ namespace ennead::synthfs {
 class Node;
 using NodePtr = std::shared_ptr<Node>;
 
-// What makes two Node objects the same file. `source` is unique to the mounted thing (next_source()), `path`
-// to the file within it while it or a handle to it lives, and is never reused for another file meanwhile.
-// `version` is 0 for synthetic files, whose contents no client may cache (Linux v9fs relies on it), and
-// changes with the contents of disk files.
+// What makes two Node objects the same file. `source` is unique to the mounted thing
+// (next_source()), `path` to the file within it while it or a handle to it lives, and is never
+// reused for another file meanwhile. `version` is 0 for synthetic files, whose contents no client
+// may cache (Linux v9fs relies on it), and changes with the contents of disk files.
 struct Identity {
     std::uint64_t source = 0;
     std::uint64_t path = 0;
@@ -92,16 +93,16 @@ struct Created {
     HandlePtr handle;
 };
 
-// Everything that can be asked of a file. What a kind of node does not override refuses politely: ENOTDIR,
-// EISDIR, EPERM or EOPNOTSUPP as fits.
+// Everything that can be asked of a file. What a kind of node does not override refuses politely:
+// ENOTDIR, EISDIR, EPERM or EOPNOTSUPP as fits.
 //
-// Every operation answers through its Reply exactly once (see request.h); most do so before they return.
-// Nodes belong to one thread. A node stays valid while anyone holds it, even after its file was removed;
-// operations then answer ENOENT, or work on the removed file where POSIX says so.
+// Every operation answers through its Reply exactly once (see request.h); most do so before they
+// return. Nodes belong to one thread. A node stays valid while anyone holds it, even after its file
+// was removed; operations then answer ENOENT, or work on the removed file where POSIX says so.
 //
-// Names are single components: never empty, ".", ".." or containing '/'; the faces (FUSE, 9P) check this.
-// Open flags are Linux O_* values; only O_ACCMODE, O_TRUNC, O_APPEND, O_NONBLOCK, O_EXCL, O_CREAT, O_DIRECTORY,
-// O_NOFOLLOW, O_SYNC and O_DSYNC have meaning, the rest is ignored.
+// Names are single components: never empty, ".", ".." or containing '/'; the faces (FUSE, 9P) check
+// this. Open flags are Linux O_* values; only O_ACCMODE, O_TRUNC, O_APPEND, O_NONBLOCK, O_EXCL,
+// O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_SYNC and O_DSYNC have meaning, the rest is ignored.
 class Node : public std::enable_shared_from_this<Node> {
   public:
     virtual ~Node() = default;
@@ -124,24 +125,31 @@ class Node : public std::enable_shared_from_this<Node> {
     // Makes and opens a regular file. An existing one is opened unless O_EXCL (EEXIST).
     virtual void create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
                         Reply<Created> reply);
-    virtual void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid, Reply<NodePtr> reply);
+    virtual void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
+                       Reply<NodePtr> reply);
     virtual void symlink(RequestPtr request, std::string name, std::string target, gid_t gid,
                          Reply<NodePtr> reply);
     // `mode` has the S_IFMT bits of the special (or regular) file to make.
-    virtual void mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev, gid_t gid,
-                       Reply<NodePtr> reply);
+    virtual void mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev,
+                       gid_t gid, Reply<NodePtr> reply);
     // A new name in this directory for `target`, a node of the same source (else EXDEV).
     virtual void link(RequestPtr request, std::string name, NodePtr target, Reply<> reply);
     virtual void unlink(RequestPtr request, std::string name, bool directory, Reply<> reply);
-    // Moves `name` of this directory to `new_name` in `new_parent`, replacing what is there as rename(2) does.
-    virtual void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
-                        Reply<> reply);
+    // Moves `name` of this directory to `new_name` in `new_parent`, replacing what is there as
+    // rename(2) does.
+    virtual void rename(RequestPtr request, std::string name, NodePtr new_parent,
+                        std::string new_name, Reply<> reply);
 
     virtual void getxattr(RequestPtr request, std::string name, Reply<std::string> reply);
     virtual void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply);
     // `flags`: XATTR_CREATE, XATTR_REPLACE or 0.
-    virtual void setxattr(RequestPtr request, std::string name, std::string value, int flags, Reply<> reply);
+    virtual void setxattr(RequestPtr request, std::string name, std::string value, int flags,
+                          Reply<> reply);
     virtual void removexattr(RequestPtr request, std::string name, Reply<> reply);
+
+    // Of a tree's root: takes all of the tree away from those who still hold nodes or handles of
+    // it. Every operation on them then answers ESTALE, and what the tree held is let go.
+    virtual void revoke() {}
 };
 
 }  // namespace ennead::synthfs

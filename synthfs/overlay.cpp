@@ -97,6 +97,10 @@ Result<NodePtr> make_overlay(std::vector<int> lower_fds, int upper_fd, OverlayOp
         tree->layers.insert(tree->layers.begin(), std::move(root.value()));
         tree->upper = true;
     }
+    for (const auto& [device, inode] : options.hidden) {
+        tree->hidden.push_back({device, inode});
+    }
+    tree->hidden_device = options.hidden_device;
     tree->sync_copies = options.sync_copies;
     tree->rename_copy_files = options.rename_copy_files;
     tree->rename_copy_bytes = options.rename_copy_bytes;

@@ -3,8 +3,11 @@
 // of its own.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "synthfs/node.h"
@@ -22,6 +25,10 @@ struct OverlayOptions {
     // Copies reach the disk before they take their place, so that even a crash of the host leaves
     // no empty file. Slow.
     bool sync_copies = false;
+    // In lower layers: directories, and a device with all that is on it, that show and are not
+    // entered: EACCES.
+    std::vector<std::pair<dev_t, ino_t>> hidden = {};
+    dev_t hidden_device = 0;  // 0: none
 };
 
 // `lower_fds` are the read-only layers, topmost first, which must not change; `upper_fd` is the

@@ -194,7 +194,8 @@ std::vector<DirEntry> Directory::list(std::uint64_t offset, std::size_t max_entr
     std::vector<DirEntry> entries;
     for (std::uint64_t i = offset; i < fixed_.size() && entries.size() < max_entries; ++i) {
         if (const NodePtr node = fixed_node(fixed_[i])) {
-            entries.push_back({fixed_[i].entry.name, node->identity().path, node->type(), i + 1});
+            const Identity file = node->identity();
+            entries.push_back({fixed_[i].entry.name, file.path, node->type(), i + 1, file.source});
         }
     }
     for (auto at = added_.upper_bound(offset); at != added_.end() && entries.size() < max_entries;

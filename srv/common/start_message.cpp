@@ -41,7 +41,6 @@ std::string StartMessage::encode() const {
     line("mem", std::to_string(memory_bytes));
     line("engine", engine);
     line("cmdline", command_line);
-    line("kernel", std::to_string(kernel_fd));
     if (bios_fd >= 0) {
         line("bios", std::to_string(bios_fd));
     }
@@ -58,10 +57,8 @@ std::string StartMessage::encode() const {
         text += '\n';
     }
     line("bootfirst", disks_first ? "disks" : "kernel");
-    for (int fd : root_lower_fds) {
-        line("lower", std::to_string(fd));
-    }
-    line("upper", std::to_string(root_upper_fd));
+    // Last: nothing starts without it, so no message that was cut does.
+    line("kernel", std::to_string(kernel_fd));
     return text;
 }
 
@@ -129,16 +126,12 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.bios_fd = fd;
         } else if (key == "initrd") {
             message.initrds.push_back({fd, command.arg(1).text});
-        } else if (key == "lower") {
-            message.root_lower_fds.push_back(fd);
-        } else if (key == "upper") {
-            message.root_upper_fd = fd;
         } else {
             return make_fault(EINVAL, "start message: unknown key %s", key.c_str());
         }
     }
-    if (message.kernel_fd < 0 || message.root_lower_fds.empty() || message.root_upper_fd < 0) {
-        return make_fault(EINVAL, "start message: kernel, lower and upper are needed");
+    if (message.kernel_fd < 0) {
+        return make_fault(EINVAL, "start message: a kernel is needed");
     }
     return message;
 }

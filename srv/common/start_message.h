@@ -17,7 +17,10 @@ namespace ennead::srv {
 inline constexpr int kLinkFd =
     3;  // stream socket: the live files over 9P, served by the VM process
 inline constexpr int kMessageFd = 4;  // memfd with the encoded StartMessage, offset 0
-inline constexpr int kFirstGrantFd = 5;
+// SOCK_SEQPACKET: the guest's name space, as NamespaceMessage; the first is there before the
+// process.
+inline constexpr int kNamespaceFd = 5;
+inline constexpr int kFirstGrantFd = 6;
 
 // Travels as text, a `key value` line each; descriptors are numbers of the receiving process.
 struct StartMessage {
@@ -43,8 +46,6 @@ struct StartMessage {
     };
     std::vector<Disk> disks;
     bool disks_first = false;  // of a BIOS: before the kernel
-    std::vector<int> root_lower_fds;  // O_PATH directories, top layer first
-    int root_upper_fd = -1;           // O_PATH directory, private and writable
 
     [[nodiscard]] std::string encode() const;
     [[nodiscard]] static synthfs::Checked<StartMessage> decode(std::string_view text);

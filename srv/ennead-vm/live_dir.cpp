@@ -77,7 +77,7 @@ std::uint64_t resident_bytes() {
 
 }  // namespace
 
-LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root)
+LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree)
     : io_(io), guest_root_(guest_root) {
     console_ = make_console();
     com_[0] = make_com(0, "com1");
@@ -88,21 +88,23 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root)
         return synthfs::Entry{
             .name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
     };
-    root_ = synthfs::Directory::make({.mode = 0700,
-                                      .entries = {
-                                          file("ctl", 0600, make_ctl()),
-                                          file("events", 0400, events_),
-                                          file("cons", 0600, console_),
-                                          file("consctl", 0600, make_consctl()),
-                                          file("com1", 0600, com_[0]),
-                                          file("com2", 0600, com_[1]),
-                                          file("regs", 0600, make_regs()),
-                                          file("mem", 0600, make_mem()),
-                                          file("stats", 0400, make_stats()),
-                                          {.name = "jit",
-                                           .mode = S_IFDIR | 0700,
-                                           .make = [node = make_jit()](mode_t) { return node; }},
-                                      }});
+    root_ = synthfs::Directory::make(
+        {.mode = 0700,
+         .entries = {
+             file("ctl", 0600, make_ctl()),
+             file("events", 0400, events_),
+             file("cons", 0600, console_),
+             file("consctl", 0600, make_consctl()),
+             file("com1", 0600, com_[0]),
+             file("com2", 0600, com_[1]),
+             file("regs", 0600, make_regs()),
+             file("mem", 0600, make_mem()),
+             file("stats", 0400, make_stats()),
+             {.name = "jit",
+              .mode = S_IFDIR | 0700,
+              .make = [node = make_jit()](mode_t) { return node; }},
+             {.name = "root", .mode = S_IFDIR | 0700, .make = [tree](mode_t) { return tree; }},
+         }});
 }
 
 template <class Work, class Then>

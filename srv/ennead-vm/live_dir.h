@@ -27,7 +27,8 @@ namespace ennead::srv {
 // I/O thread only.
 class LiveDir {
   public:
-    LiveDir(boost::asio::io_context& io, GuestRoot& guest_root);
+    // `tree`: what the guest has for its root, shown as `root`.
+    LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree);
 
     // To be called once, before anything is served or the guest runs.
     void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <ctime>
 
-#include "synthfs/overlay.h"
 #include "synthfs/result.h"
 #include "vmcore/machine/boot.h"
 
@@ -108,16 +107,25 @@ Checked<> VmProcess::build(const StartMessage& message) {
     if (auto opened = open_disks(message, config); !opened) {
         return opened.error();
     }
-    auto root = synthfs::make_overlay(message.root_lower_fds, message.root_upper_fd);
-    if (!root) {
-        return make_fault(synthfs::to_errno(root.error()), "root: %s",
-                          root.error().message().c_str());
+    // The first one was sent before this process began.
+    auto names = receive_message(kNamespaceFd, false);
+    if (!names) {
+        return names.error();
+    }
+    Checked<> taken = make_fault(EPROTO, "name space: not built at once");
+    names_.change(std::move(names.value()),
+                  [&taken](Checked<> outcome) { taken = std::move(outcome); });
+    if (!taken) {
+        return taken.error();
+    }
+    if (auto answered = send_message(kNamespaceFd, encode_answer(taken)); !answered) {
+        return answered.error();
     }
     const std::string name = "vm" + std::to_string(message.vm);
     guest_root_ = std::make_unique<GuestRoot>(
-        io_, root.value(), name,
+        io_, names_.root(), name,
         [name](p9::LogLevel, std::string_view line) { log_line(name + " " + std::string(line)); });
-    live_ = std::make_unique<LiveDir>(io_, *guest_root_);
+    live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root());
 
     const std::vector<vmcore::u8> kernel_start(
         config.kernel.begin(),
@@ -249,8 +257,35 @@ void VmProcess::serve(int link_fd) {
     options.on_end = [this](std::string_view) { io_.stop(); };
     link_ = p9::ServerConnection::start(p9::adopt_socket(io_, link_fd), live_->root(),
                                         std::move(options));
+    names_socket_ = std::make_unique<boost::asio::posix::stream_descriptor>(io_, kNamespaceFd);
+    await_names();
     const auto guard = boost::asio::make_work_guard(io_);
     io_.run();
+}
+
+// The server changes the guest's name space.
+void VmProcess::await_names() {
+    names_socket_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                              [this](boost::system::error_code ec) {
+                                  if (ec) {
+                                      return;
+                                  }
+                                  auto message = receive_message(kNamespaceFd, true);
+                                  if (message && message.value().text.empty()) {
+                                      return;  // closed: the link's end ends the process
+                                  }
+                                  const auto answer = [](const Checked<>& outcome) {
+                                      // A server that does not read its answers has hung, and
+                                      // learns nothing more.
+                                      (void)send_message(kNamespaceFd, encode_answer(outcome));
+                                  };
+                                  if (message) {
+                                      names_.change(std::move(message.value()), answer);
+                                  } else if (message.error().errnum != EAGAIN) {
+                                      answer(message.error());
+                                  }
+                                  await_names();
+                              });
 }
 
 }  // namespace ennead::srv

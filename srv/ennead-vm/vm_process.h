@@ -6,6 +6,7 @@
 #include <utility>
 // Asio 1.74 forgets <utility> under C++20, so it comes first.
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "p9/stream.h"
 #include "srv/common/start_message.h"
 #include "srv/ennead-vm/disk_worker.h"
+#include "srv/ennead-vm/guest_namespace.h"
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/live_dir.h"
 #include "vmcore/machine/pc.h"
@@ -35,11 +37,14 @@ class VmProcess {
   private:
     [[nodiscard]] vmcore::MachineHooks hooks();
     synthfs::Checked<> open_disks(const StartMessage& message, vmcore::MachineConfig& config);
+    void await_names();
     void disk_done(unsigned number, vmcore::BlockRequest request, int errnum);
     void close_disks(std::function<void()> then);
 
     // Ends when the vCPU thread has ended: it posts here.
     boost::asio::io_context io_;
+    GuestNamespace names_;
+    std::unique_ptr<boost::asio::posix::stream_descriptor> names_socket_;
     std::unique_ptr<GuestRoot> guest_root_;
     std::unique_ptr<LiveDir> live_;
     std::shared_ptr<p9::ServerConnection> link_;

@@ -3,6 +3,7 @@
 #include "srv/ennead/app.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <boost/asio/post.hpp>
 #include <csignal>
@@ -39,6 +40,11 @@ synthfs::Checked<std::unique_ptr<App>> App::make(const std::string& dir,
         return mount.error();
     }
     app->mount_ = std::move(mount.value());
+    if (const auto device = device_of_mount(app->mount_->dir()); device) {
+        app->services_.hidden.tree_device = device.value();
+    } else {
+        return device.error();
+    }
     app->watch_mount();
     return app;
 }
@@ -54,6 +60,10 @@ App::App(StateDir state, std::function<void(std::string)> log)
                 .log = std::move(log)},
       table_(services_),
       signals_(io_, SIGINT, SIGTERM) {
+    struct stat st {};
+    if (fstat(state_.fd(), &st) == 0) {
+        services_.hidden.directories.emplace_back(st.st_dev, st.st_ino);
+    }
     root_ = make_top_dir({.table = table_,
                           .errors = errors_,
                           .events = services_.events,

@@ -25,6 +25,7 @@ At the top
 
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy set; `set key value`
+             bind [-abcor] source target, unbind [source] target
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input
@@ -32,7 +33,8 @@ In N/
     consctl  `size rows columns`, `break`
     regs     registers; written while paused
     mem      physical memory, as large as it is; written while paused
-    ns       the guest's name space         stats    counters
+    ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
+    root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
 
 Settings
@@ -40,6 +42,10 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
+
+Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
+    -b before, -a after what is there (a union), -c new files go here, -r read-only
+    -o overlay: changes go to the VM's scratch layer
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
     cons com1 com2 events wait

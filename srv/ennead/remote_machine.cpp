@@ -80,24 +80,28 @@ auto RemoteMachine::callback(Method method) {
 Checked<std::shared_ptr<RemoteMachine>> RemoteMachine::spawn(boost::asio::io_context& io,
                                                              const std::string& program,
                                                              StartMessage message, Grants grants,
+                                                             const NamespaceGrant& names,
                                                              Hooks hooks) {
     auto machine = std::shared_ptr<RemoteMachine>(new RemoteMachine(io, std::move(hooks)));
-    Fd socket;
+    ProcessSockets sockets;
     auto process = VmProcess::spawn(io, program, std::move(message), std::move(grants),
-                                    machine->callback(&RemoteMachine::process_ended), socket);
+                                    machine->callback(&RemoteMachine::process_ended), sockets);
     if (!process) {
         return process.error();
     }
     machine->process_ = std::move(process.value());
-    machine->connect(std::move(socket));
+    machine->connect(std::move(sockets));
+    // If it cannot be taken over, the greeting says so.
+    machine->name_space_->send(names, [](const Checked<>&) {});
     return machine;
 }
 
-void RemoteMachine::connect(Fd socket) {
+void RemoteMachine::connect(ProcessSockets sockets) {
+    name_space_ = std::make_unique<NamespaceLink>(io_, std::move(sockets.name_space));
     ready_ = answer_within<Checked<>>(io_, kBuildPatience, no_answer(),
                                       callback(&RemoteMachine::tell_ready));
     link_ = std::make_unique<VmLink>(
-        io_, std::move(socket),
+        io_, std::move(sockets.link),
         VmLink::Hooks{.ready = callback(&RemoteMachine::built),
                       // A process that closes its end is about to be reaped.
                       .lost = callback(&RemoteMachine::kill)});
@@ -130,10 +134,22 @@ void RemoteMachine::events_opened(Result<HandlePtr> handle) {
         ready_(synthfs::fault_of(handle.error()));
         return;
     }
+    event_handle_ = handle.value();
+    tree_->walk(std::make_shared<synthfs::Request>(), "root",
+                callback(&RemoteMachine::guest_tree_found));
+}
+
+void RemoteMachine::guest_tree_found(Result<NodePtr> node) {
+    if (!node) {
+        ready_(synthfs::fault_of(node.error()));
+        return;
+    }
+    guest_tree_ = std::move(node.value());
     console_open_ = true;
     console_pump_ =
         StreamPump::start(console_handle_, hooks_.console, callback(&RemoteMachine::console_ended));
-    event_pump_ = StreamPump::start(handle.value(), callback(&RemoteMachine::event_bytes), [] {});
+    event_pump_ =
+        StreamPump::start(std::move(event_handle_), callback(&RemoteMachine::event_bytes), [] {});
     ready_(synthfs::success());
 }
 
@@ -160,6 +176,14 @@ void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
                           }
                       });
     });
+}
+
+void RemoteMachine::change_namespace(const NamespaceGrant& names, CheckedReply<> reply) {
+    if (!name_space_) {
+        reply(make_fault(ENODEV, "the VM's process ended"));
+        return;
+    }
+    name_space_->send(names, std::move(reply));
 }
 
 void RemoteMachine::write_console(RequestPtr request, std::span<const std::byte> data,
@@ -260,8 +284,12 @@ void RemoteMachine::close() {
         event_pump_->stop();
     }
     console_handle_ = nullptr;
+    event_handle_ = nullptr;
+    guest_tree_ = nullptr;
     tree_ = nullptr;
     link_ = nullptr;
+    // What is pending there is answered inside.
+    const auto names = std::move(name_space_);
     process_ = nullptr;
 }
 

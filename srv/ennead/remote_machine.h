@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "srv/ennead/namespace_link.h"
 #include "srv/ennead/supervisor.h"
 #include "srv/ennead/vm_link.h"
 #include "synthfs/error_log.h"
@@ -43,10 +44,9 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
         std::function<void(std::string line)> log;
     };
 
-    static synthfs::Checked<std::shared_ptr<RemoteMachine>> spawn(boost::asio::io_context& io,
-                                                                  const std::string& program,
-                                                                  StartMessage message,
-                                                                  Grants grants, Hooks hooks);
+    static synthfs::Checked<std::shared_ptr<RemoteMachine>> spawn(
+        boost::asio::io_context& io, const std::string& program, StartMessage message,
+        Grants grants, const NamespaceGrant& names, Hooks hooks);
     ~RemoteMachine() { close(); }
     RemoteMachine(const RemoteMachine&) = delete;
     RemoteMachine& operator=(const RemoteMachine&) = delete;
@@ -58,9 +58,14 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
 
     // The live files; null until the machine was built.
     [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
+    // The guest's tree as the process serves it; null until the machine was built.
+    [[nodiscard]] synthfs::NodePtr guest_tree() const { return guest_tree_; }
     // A verb of its `ctl` (LiveDir): a line. ETIMEDOUT from a process that hangs. With a tree only,
     // as count_instructions().
     void control(const std::string& line, synthfs::CheckedReply<> reply);
+    // Another name space for the guest; answers when the process has it, however long that takes.
+    // ENODEV once there is no process.
+    void change_namespace(const NamespaceGrant& names, synthfs::CheckedReply<> reply);
     // Console input; EBUSY before the machine was built, EPIPE once it is off.
     void write_console(synthfs::RequestPtr request, std::span<const std::byte> data,
                        synthfs::CheckedReply<std::size_t> reply);
@@ -69,7 +74,7 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
 
   private:
     RemoteMachine(boost::asio::io_context& io, Hooks hooks) : io_(io), hooks_(std::move(hooks)) {}
-    void connect(Fd socket);
+    void connect(ProcessSockets sockets);
     // A callback for others, which does nothing once this is closed or gone.
     template <class Method>
     auto callback(Method method);
@@ -78,6 +83,7 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     void built(synthfs::Checked<synthfs::NodePtr> tree);
     void console_opened(synthfs::Result<synthfs::HandlePtr> handle);
     void events_opened(synthfs::Result<synthfs::HandlePtr> handle);
+    void guest_tree_found(synthfs::Result<synthfs::NodePtr> node);
     void event_bytes(std::string_view bytes);
     void event(const std::string& line);
     void console_ended();
@@ -90,8 +96,10 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     bool closed_ = false;
     std::unique_ptr<VmProcess> process_;
     std::unique_ptr<VmLink> link_;
-    synthfs::NodePtr tree_;
+    std::unique_ptr<NamespaceLink> name_space_;
+    synthfs::NodePtr tree_, guest_tree_;
     synthfs::HandlePtr console_handle_;
+    synthfs::HandlePtr event_handle_;  // until it is being read
     std::shared_ptr<StreamPump> console_pump_, event_pump_;
     std::string event_line_;     // an event not yet complete
     bool console_open_ = false;  // output may still come

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 namespace ennead::srv {
@@ -52,15 +53,20 @@ Checked<Fd> message_file(const std::string& text) {
 Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io,
                                                      const std::string& program,
                                                      StartMessage message, Grants grants,
-                                                     OnExit on_exit, Fd& link) {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        return last_error("socketpair");
+                                                     OnExit on_exit, ProcessSockets& sockets) {
+    Fd our_link, their_link, our_names, their_names;
+    for (const auto& [type, ours, theirs] : {std::tuple{SOCK_STREAM, &our_link, &their_link},
+                                             {SOCK_SEQPACKET, &our_names, &their_names}}) {
+        int ends[2];
+        if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0) {
+            return last_error("socketpair");
+        }
+        *ours = Fd(ends[0]);
+        *theirs = Fd(ends[1]);
     }
-    Fd ours(ends[0]), theirs(ends[1]);
 
     // In the order of their numbers in the child, from kLinkFd on; the message goes in between,
-    // once it is known.
+    // once it is known, and so do the sockets.
     std::vector<Fd> granted;
     const auto grant = [&granted](Fd fd) {
         granted.push_back(std::move(fd));
@@ -81,14 +87,13 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
         }
         message.disks.push_back(told);
     }
-    message.root_lower_fds = {grant(std::move(grants.root_lower))};
-    message.root_upper_fd = grant(std::move(grants.root_upper));
     auto text = message_file(message.encode());
     if (!text) {
         return text.error();
     }
+    granted.insert(granted.begin(), std::move(their_names));
     granted.insert(granted.begin(), std::move(text.value()));
-    granted.insert(granted.begin(), std::move(theirs));
+    granted.insert(granted.begin(), std::move(their_link));
 
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
@@ -132,7 +137,7 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
         waitpid(pid, nullptr, 0);
         return fault;
     }
-    link = std::move(ours);
+    sockets = {std::move(our_link), std::move(our_names)};
     return std::unique_ptr<VmProcess>(new VmProcess(io, pid, pidfd, std::move(on_exit)));
 }
 

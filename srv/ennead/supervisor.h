@@ -32,8 +32,12 @@ struct Grants {
         Fd layer, map;  // empty: the image is written through
     };
     std::vector<Disk> disks;
-    Fd root_lower;
-    Fd root_upper;
+};
+
+// The server's ends of the sockets to a process.
+struct ProcessSockets {
+    Fd link;        // stream: the greeting, then 9P
+    Fd name_space;  // SOCK_SEQPACKET: NamespaceMessage
 };
 
 // How a process ended.
@@ -47,13 +51,13 @@ class VmProcess {
   public:
     using OnExit = std::function<void(Ending)>;
 
-    // `link` is the server's end of the stream socket to the process. `on_exit` is called once, on
-    // the loop, unless this object is destroyed first. `message` gets its descriptor numbers filled
-    // in.
+    // `on_exit` is called once, on the loop, unless this object is destroyed first. `message` gets
+    // its descriptor numbers filled in.
     static synthfs::Checked<std::unique_ptr<VmProcess>> spawn(boost::asio::io_context& io,
                                                               const std::string& program,
                                                               StartMessage message, Grants grants,
-                                                              OnExit on_exit, Fd& link);
+                                                              OnExit on_exit,
+                                                              ProcessSockets& sockets);
     ~VmProcess();
     VmProcess(const VmProcess&) = delete;
     VmProcess& operator=(const VmProcess&) = delete;

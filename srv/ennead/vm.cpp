@@ -33,6 +33,8 @@ using synthfs::Result;
 
 // `status` never blocks: this long it waits for a machine that is busy.
 constexpr std::chrono::milliseconds kStatusPatience{50};
+// A write to `ns` must not wait for a process that hangs, as one to `ctl`.
+constexpr std::chrono::seconds kNamespacePatience{5};
 
 std::uint64_t clock_ns(clockid_t clock) {
     std::timespec t{};
@@ -41,17 +43,9 @@ std::uint64_t clock_ns(clockid_t clock) {
            static_cast<std::uint64_t>(t.tv_nsec);
 }
 
-Checked<Fd> open_or_say(const std::string& path, int flags, const char* what) {
-    Fd fd(open(path.c_str(), flags | O_CLOEXEC));
-    if (!fd) {
-        return make_fault(errno, "%s %s: %s", what, path.c_str(), std::strerror(errno));
-    }
-    return fd;
-}
-
 // A FIFO or a device named as an image would make the VM's process wait at its open or its reads.
-Checked<Fd> open_image(const std::string& path, const char* what) {
-    auto fd = open_or_say(path, O_RDONLY | O_NONBLOCK, what);
+Checked<Fd> open_image(const std::string& path, const char* what, const HiddenPlaces& hidden) {
+    auto fd = open_host_file(path, O_RDONLY | O_NONBLOCK, what, hidden);
     struct stat st {};
     if (fd && (fstat(fd.value().get(), &st) != 0 || !S_ISREG(st.st_mode))) {
         return make_fault(S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "%s %s is no regular file", what,
@@ -61,9 +55,9 @@ Checked<Fd> open_image(const std::string& path, const char* what) {
 }
 
 // A ROM that a PC could have at the end of its address space, seen below 1 MiB too.
-Checked<Fd> open_bios(const std::string& path) {
+Checked<Fd> open_bios(const std::string& path, const HiddenPlaces& hidden) {
     constexpr off_t kLeast = 64 * 1024, kLargest = 1024 * 1024, kUnit = 4096;
-    auto fd = open_image(path, "bios");
+    auto fd = open_image(path, "bios", hidden);
     struct stat st {};
     if (fd && (fstat(fd.value().get(), &st) != 0 || st.st_size < kLeast || st.st_size > kLargest ||
                st.st_size % kUnit != 0)) {
@@ -75,10 +69,10 @@ Checked<Fd> open_bios(const std::string& path) {
 
 // An image that is written through is locked against all others, one that is only read against
 // those who write. The lock belongs to the open file, and so goes with the VM's process.
-Checked<Fd> open_disk(const Settings::Disk& disk) {
+Checked<Fd> open_disk(const Settings::Disk& disk, const HiddenPlaces& hidden) {
     const std::string what = "disk" + std::to_string(disk.number);
-    auto fd = open_or_say(disk.path, (disk.written_through ? O_RDWR : O_RDONLY) | O_NONBLOCK,
-                          what.c_str());
+    auto fd = open_host_file(disk.path, (disk.written_through ? O_RDWR : O_RDONLY) | O_NONBLOCK,
+                             what.c_str(), hidden);
     struct stat st {};
     if (!fd) {
         return fd;
@@ -216,6 +210,7 @@ Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
       name_(std::to_string(number)),
       settings_(std::move(settings)),
       directory_(std::move(directory)),
+      names_(directory_.get()),
       errors_(synthfs::ErrorLog::make(8)),
       events_(synthfs::StreamFile::make(
           {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})) {}
@@ -292,8 +287,33 @@ std::string Vm::summary() const {
            seconds_text(uptime()) + '\n';
 }
 
-std::string Vm::namespace_text() const {
-    return "bind -o " + synthfs::quote(settings_.root()) + " /\n";
+// --- name space
+// -------------------------------------------------------------------------------------------------------
+
+NamespaceContext Vm::namespace_context() const {
+    return {.default_root = settings_.root(),
+            .ram_size_bytes = settings_.memory_bytes(),
+            .hidden = services_.hidden};
+}
+
+void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
+    VmNamespace::Send send;
+    if (active()) {
+        reply = answer_within<Checked<>>(
+            services_.io, kNamespacePatience,
+            make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it"),
+            std::move(reply));
+        send = [weak = weak_from_this()](const NamespaceGrant& grant, CheckedReply<> done) {
+            const auto self = weak.lock();
+            if (self && self->machine_) {
+                self->machine_->change_namespace(grant, std::move(done));
+            } else {
+                done(make_fault(ENODEV, "the VM's process ended"));
+            }
+        };
+    }
+    names_.change(std::move(lines), replace, namespace_context(), std::move(send),
+                  std::move(reply));
 }
 
 // --- start
@@ -301,27 +321,27 @@ std::string Vm::namespace_text() const {
 
 Checked<Grants> Vm::open_grants() const {
     Grants grants;
-    auto kernel = open_image(settings_.kernel(), "kernel");
+    auto kernel = open_image(settings_.kernel(), "kernel", services_.hidden);
     if (!kernel) {
         return kernel.error();
     }
     grants.kernel = std::move(kernel.value());
     if (settings_.boots_through_bios()) {
-        auto bios = open_bios(settings_.bios());
+        auto bios = open_bios(settings_.bios(), services_.hidden);
         if (!bios) {
             return bios.error();
         }
         grants.bios = std::move(bios.value());
     }
     for (const std::string& path : settings_.initrds()) {
-        auto initrd = open_image(path, "initrd");
+        auto initrd = open_image(path, "initrd", services_.hidden);
         if (!initrd) {
             return initrd.error();
         }
         grants.initrds.push_back({std::move(initrd.value()), path.substr(path.rfind('/') + 1)});
     }
     for (const Settings::Disk& disk : settings_.disks()) {
-        auto image = open_disk(disk);
+        auto image = open_disk(disk, services_.hidden);
         if (!image) {
             return image.error();
         }
@@ -331,15 +351,6 @@ Checked<Grants> Vm::open_grants() const {
                 return opened.error();
             }
         }
-    }
-    auto root = open_or_say(settings_.root(), O_PATH | O_DIRECTORY, "root");
-    if (!root) {
-        return root.error();
-    }
-    grants.root_lower = std::move(root.value());
-    grants.root_upper = Fd(openat(directory_.get(), "upper", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!grants.root_upper) {
-        return make_fault(errno, "scratch layer: %s", std::strerror(errno));
     }
     return grants;
 }
@@ -356,17 +367,22 @@ void Vm::start(CheckedReply<> reply) {
         return;
     }
     drop_machine();
+    const auto names = names_.grant_all(namespace_context());
+    if (!names) {
+        reply(names.error());
+        return;
+    }
     StartMessage message;
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
     message.engine = settings_.engine();
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
-    message.command_line = settings_.command_line(number_);
+    message.command_line = settings_.command_line(number_, names_.shows_host());
     message.disks_first = settings_.has_default_kernel();
     auto machine =
         RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),
-                             std::move(grants.value()), machine_hooks());
+                             std::move(grants.value()), names.value(), machine_hooks());
     if (!machine) {
         reply(machine.error());
         return;

@@ -11,6 +11,7 @@
 #include "srv/ennead/console_log.h"
 #include "srv/ennead/remote_machine.h"
 #include "srv/ennead/vm_conf.h"
+#include "srv/ennead/vm_namespace.h"
 #include "synthfs/error_log.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/wait_file.h"
@@ -25,6 +26,7 @@ struct VmServices {
         -1;  // each VM keeps its log and scratch layer in a directory of its own below
     std::shared_ptr<synthfs::StreamFile> events;  // of all VMs
     std::function<void(std::string)> log;         // the server's log, a line
+    HiddenPlaces hidden{};                        // what no VM is given
 };
 
 enum class VmState { fresh, running, paused, stopped, dead };
@@ -62,6 +64,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
     // The live files; null while there is no process.
     [[nodiscard]] synthfs::NodePtr tree() const { return machine_ ? machine_->tree() : nullptr; }
+    // The guest's tree; null while there is no process.
+    [[nodiscard]] synthfs::NodePtr guest_tree() const {
+        return machine_ ? machine_->guest_tree() : nullptr;
+    }
     [[nodiscard]] ConsoleLog& console() { return *console_; }
     [[nodiscard]] const std::shared_ptr<synthfs::ErrorLog>& errors() const { return errors_; }
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }
@@ -72,7 +78,13 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void status_text(synthfs::CheckedReply<std::string> reply);
     // The VM's row in the list of all.
     [[nodiscard]] std::string summary() const;
-    [[nodiscard]] std::string namespace_text() const;
+    // The text of `ns`.
+    [[nodiscard]] std::string namespace_text() const { return names_.text(settings_.root()); }
+    // `bind` and `unbind` lines, all or none; `replace`: the default name space comes before them.
+    // A machine that is on sees the change at once; if its process does not take it over in time,
+    // ETIMEDOUT, and it may happen later.
+    void change_namespace(std::vector<synthfs::Command> lines, bool replace,
+                          synthfs::CheckedReply<> reply);
 
   private:
     struct End {
@@ -84,6 +96,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
     Vm(VmServices& services, unsigned number, Settings settings, Fd directory);
     synthfs::Checked<Grants> open_grants() const;
+    [[nodiscard]] NamespaceContext namespace_context() const;
     [[nodiscard]] RemoteMachine::Hooks machine_hooks();
     void machine_ready(synthfs::Checked<> outcome);
     void fail_start(synthfs::Fault fault);
@@ -103,6 +116,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     std::string name_;
     Settings settings_;
     Fd directory_;
+    VmNamespace names_;
 
     VmState state_ = VmState::fresh;
     End end_;

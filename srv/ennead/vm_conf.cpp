@@ -297,7 +297,7 @@ std::uint64_t Settings::memory_bytes() const {
     return size ? size.value() : 0;
 }
 
-std::string Settings::command_line(unsigned number) const {
+std::string Settings::command_line(unsigned number, bool shared_root) const {
     if (!value("cmdline").empty()) {
         return value("cmdline");
     }
@@ -305,9 +305,9 @@ std::string Settings::command_line(unsigned number) const {
     // `cons` shows the two as one stream. Our kernel trusts the TSC, whose frequency CPUID tells.
     std::string line =
         "earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw "
-        "rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 init=/init panic=-1 "
-        "ennead.vm=" +
-        std::to_string(number);
+        "rootflags=trans=virtio,version=9p2000.L,cache=" +
+        std::string(shared_root ? "mmap" : "loose") +
+        ",msize=262144 init=/init panic=-1 ennead.vm=" + std::to_string(number);
     if (!value("append").empty()) {
         line += ' ' + value("append");
     }

@@ -56,7 +56,8 @@ class Settings {
     [[nodiscard]] std::vector<Disk> disks() const;
     [[nodiscard]] const std::string& root() const { return value("root"); }
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
-    [[nodiscard]] std::string command_line(unsigned number) const;
+    // `shared_root`: others than the guest change files of its root, so it keeps none in mind.
+    [[nodiscard]] std::string command_line(unsigned number, bool shared_root = false) const;
 
   private:
     [[nodiscard]] const std::string& value(const std::string& key) const { return values_.at(key); }

@@ -59,6 +59,23 @@ synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm)
         reply(synthfs::success());
         table.destroy(self);
     });
+    for (const auto& [verb, usage] :
+         {std::pair{"bind", "bind [-abcor] source target"}, {"unbind", "unbind [source] target"}}) {
+        ctl.verbs.push_back(Verb{
+            .name = verb,
+            .min_args = 1,
+            .max_args = synthfs::kAnyArgs,
+            .usage = usage,
+            .run =
+                [weak](RequestPtr, const Command& command, CheckedReply<> reply) {
+                    if (const auto self = weak.lock()) {
+                        self->change_namespace({command}, false, std::move(reply));
+                    } else {
+                        reply(destroyed());
+                    }
+                },
+            .check = [](const Command& command) { return synthfs::BindTable::check(command); }});
+    }
     ctl.verbs.push_back(Verb{.name = "set",
                              .min_args = 1,
                              .max_args = synthfs::kAnyArgs,

@@ -4,9 +4,11 @@
 #include "srv/ennead/vm_dir.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "srv/ennead/live_file.h"
 #include "srv/ennead/vm_table.h"
+#include "synthfs/read_only.h"
 #include "synthfs/text_file.h"
 #include "synthfs/tree.h"
 
@@ -87,13 +89,27 @@ synthfs::SynthNodePtr make_status(const WeakVm& weak, synthfs::ErrorSink errors)
 }
 
 synthfs::SynthNodePtr make_ns(const WeakVm& weak, synthfs::ErrorSink errors) {
-    return synthfs::make_text_file({.mode = 0444,
+    return synthfs::make_text_file({.mode = 0644,
                                     .name = "ns",
                                     .errors = std::move(errors),
                                     .text = [weak]() -> Checked<std::string> {
                                         const auto vm = weak.lock();
                                         return vm ? vm->namespace_text() : std::string();
-                                    }});
+                                    },
+                                    .write =
+                                        [weak](RequestPtr, TextWrite write, CheckedReply<> reply) {
+                                            auto lines = synthfs::parse_commands(write.text);
+                                            const auto vm = weak.lock();
+                                            if (!lines) {
+                                                reply(lines.error());
+                                            } else if (vm) {
+                                                vm->change_namespace(std::move(lines.value()),
+                                                                     write.truncate,
+                                                                     std::move(reply));
+                                            } else {
+                                                reply(make_fault(ENODEV, "the VM was destroyed"));
+                                            }
+                                        }});
 }
 
 }  // namespace
@@ -150,7 +166,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         durable("error", 0644, synthfs::make_error_file(vm->errors())),
         durable("cons", 0600, vm->console().stream()),
         durable("log", 0644, vm->console().log()),
-        durable("ns", 0444, make_ns(weak, errors)),
+        durable("ns", 0644, make_ns(weak, errors)),
         live("com1", 0600, true),
         live("com2", 0600, true),
         live("consctl", 0600, false),
@@ -158,6 +174,22 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("mem", 0600, false, memory_size),
         live("stats", 0444, false),
         directory("jit", 0555, jit()),
+        {.name = "root",
+         .mode = S_IFDIR | 0700,
+         // Once for each process: as long as it is the same tree it has to be the same node.
+         .make = [weak, tree = synthfs::NodePtr(),
+                  shown = synthfs::NodePtr()](mode_t mode) mutable -> synthfs::NodePtr {
+             const auto vm = weak.lock();
+             const synthfs::NodePtr now = vm ? vm->guest_tree() : nullptr;
+             if (now != tree) {
+                 tree = now;
+                 shown = now ? synthfs::make_read_only(
+                                   now, {.mode = mode & 0777, .uid = geteuid(), .gid = getegid()})
+                             : nullptr;
+             }
+             return shown;
+         },
+         .fresh = true},
     };
 }
 

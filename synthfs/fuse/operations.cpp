@@ -324,10 +324,12 @@ class Listing {
         : operation_(std::move(operation)), room_(operation_->buffer(size)), source_(source) {}
 
     // False if there is no room left.
-    bool add(const std::string& name, mode_t type, std::uint64_t path, off_t next) {
+    // `source` 0: the directory's.
+    bool add(const std::string& name, mode_t type, std::uint64_t path, off_t next,
+             std::uint64_t source = 0) {
         struct stat info {};
         info.st_mode = type;
-        info.st_ino = operation_->session()->inode_of(source_, path);
+        info.st_ino = operation_->session()->inode_of(source != 0 ? source : source_, path);
         char* place = reinterpret_cast<char*>(room_.data()) + used_;
         const std::size_t left = room_.size() - used_;
         const std::size_t length =
@@ -372,7 +374,7 @@ void op_readdir(fuse_req_t req, fuse_ino_t id, std::size_t size, off_t offset,
             then<std::vector<DirEntry>>(operation, [listing](const std::vector<DirEntry>& entries) {
                 for (const DirEntry& entry : entries) {
                     if (!listing->add(entry.name, entry.type, entry.path,
-                                      static_cast<off_t>(entry.next_offset))) {
+                                      static_cast<off_t>(entry.next_offset), entry.source)) {
                         break;
                     }
                 }

@@ -111,7 +111,7 @@ refused EEXIST "$mnt/$n/name" status
 nothing_changed "a bad name"
 
 # Files that are not written, and what is no synthetic file.
-for file in status help version events "$n/status" "$n/wait" "$n/ns" "$n/stats" "$n/events"; do
+for file in status help version events "$n/status" "$n/wait" "$n/stats" "$n/events"; do
     answers EPERM write "$mnt/$file" x
 done
 answers EPERM unlink "$mnt/$n/conf"
@@ -144,6 +144,10 @@ ENOEXEC|kernel|$work/empty|empty
 ENOEXEC|kernel|$work/kernel.gz|gzip
 ENOEXEC|kernel|$work/middle|no known kind
 EISDIR|kernel|$work|no regular file
+ELOOP|kernel|$mnt/$n/log|tree
+ELOOP|initrd|$mnt/$n/log|tree
+ELOOP|disk0|$mnt/$n/log|tree
+ELOOP|root|$mnt/$n|tree
 EINVAL|kernel|$work/fifo|no regular file
 EINVAL|kernel|/dev/zero|no regular file
 ENOENT|initrd|$work/missing|$work/missing

@@ -20,8 +20,6 @@ StartMessage full() {
     message.initrds = {{6, "initrd.gz"}, {11, "it's a module"}};
     message.disks = {{0, 13, 14, 15}, {3, 16}};
     message.disks_first = true;
-    message.root_lower_fds = {7, 8, 9};
-    message.root_upper_fd = 10;
     return message;
 }
 
@@ -37,8 +35,6 @@ void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.initrds, b.initrds);
     EXPECT_EQ(a.disks, b.disks);
     EXPECT_EQ(a.disks_first, b.disks_first);
-    EXPECT_EQ(a.root_lower_fds, b.root_lower_fds);
-    EXPECT_EQ(a.root_upper_fd, b.root_upper_fd);
 }
 
 int refusal(std::string_view text) {
@@ -56,7 +52,6 @@ TEST(StartMessage, without_an_initrd_and_with_an_empty_command_line) {
     StartMessage message = full();
     message.initrds.clear();
     message.command_line.clear();
-    message.root_lower_fds = {3};
     const auto decoded = StartMessage::decode(message.encode());
     ASSERT_TRUE(decoded);
     expect_same(decoded.value(), message);
@@ -66,26 +61,26 @@ TEST(StartMessage, is_lines_of_key_and_value) {
     StartMessage message = full();
     message.command_line = "a b";
     EXPECT_EQ(message.encode(),
-              "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\nkernel 5\n"
+              "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\n"
               "bios 12\nbootmenu off\nbiosdebug on\n"
               "initrd 6 initrd.gz\ninitrd 11 'it''s a module'\n"
               "disk 0 13 14 15\ndisk 3 16\nbootfirst disks\n"
-              "lower 7\nlower 8\nlower 9\nupper 10\n");
+              "kernel 5\n");
 }
 
 TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
-    EXPECT_EQ(refusal("kernel 5\nlower 6\nupper 7\n"), 0);
-    EXPECT_EQ(refusal("lower 6\nupper 7\n"), EINVAL);
-    EXPECT_EQ(refusal("kernel 5\nupper 7\n"), EINVAL);
-    EXPECT_EQ(refusal("kernel 5\nlower 6\n"), EINVAL);
+    EXPECT_EQ(refusal("kernel 5\n"), 0);
+    EXPECT_EQ(refusal("vm 7\nmem 3221225472\n"), EINVAL);
     EXPECT_EQ(refusal(""), EINVAL);
 }
 
 TEST(StartMessage, what_it_does_not_know_is_refused) {
     const std::string good = full().encode();
-    for (const char* line : {"disk 5\n", "disk 4 5\n", "disk 0 5 6\n", "disks 5\n", "kernel\n", "initrd 5\n", "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n",
-                             "kernel 2147483648\n", "upper 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n", "vm 4294967296\n",
-                             "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
+    for (const char* line :
+         {"disk 5\n", "disk 4 5\n", "disk 0 5 6\n", "disks 5\n", "kernel\n", "initrd 5\n",
+          "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n", "kernel 2147483648\n",
+          "bios 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n",
+          "vm 4294967296\n", "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;
     }
 }
@@ -93,7 +88,7 @@ TEST(StartMessage, what_it_does_not_know_is_refused) {
 TEST(StartMessage, every_cut_is_refused_or_says_less) {
     const std::string whole = full().encode();
     for (std::size_t size = 0; size + 4 < whole.size(); size++) {
-        EXPECT_EQ(refusal(whole.substr(0, size)), EINVAL) << size;  // `upper` is the last line
+        EXPECT_EQ(refusal(whole.substr(0, size)), EINVAL) << size;  // `kernel` is the last line
     }
 }
 

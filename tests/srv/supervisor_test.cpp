@@ -15,12 +15,7 @@ namespace {
 
 class Supervisor : public LoopTest {
   protected:
-    Supervisor() {
-        std::filesystem::create_directory(scratch.path() + "/lower");
-        std::filesystem::create_directory(scratch.path() + "/upper");
-        std::ofstream(scratch.path() + "/lower/which") << "lower";
-        std::ofstream(scratch.path() + "/upper/which") << "upper";
-    }
+    Supervisor() {}
 
     Fd open_path(const std::string& name, int flags) {
         return Fd(::open((scratch.path() + '/' + name).c_str(), flags | O_CLOEXEC));
@@ -33,8 +28,6 @@ class Supervisor : public LoopTest {
         if (with_initrd) {
             g.initrds.push_back({open_path("initrd", O_RDONLY), "initrd"});
         }
-        g.root_lower = open_path("lower", O_PATH);
-        g.root_upper = open_path("upper", O_PATH);
         return g;
     }
     int spawn(const std::string& program, bool with_initrd = false) {
@@ -48,7 +41,7 @@ class Supervisor : public LoopTest {
                 ++endings;
                 ending = e;
             },
-            link);
+            sockets);
         if (!spawned) {
             text = spawned.error().text;
             return spawned.error().errnum;
@@ -60,7 +53,7 @@ class Supervisor : public LoopTest {
     std::string said() {
         std::string all;
         char buffer[4096];
-        for (ssize_t n = 0; (n = ::read(link.get(), buffer, sizeof buffer)) > 0;) {
+        for (ssize_t n = 0; (n = ::read(sockets.link.get(), buffer, sizeof buffer)) > 0;) {
             all.append(buffer, static_cast<std::size_t>(n));
         }
         return all;
@@ -70,7 +63,7 @@ class Supervisor : public LoopTest {
     }
 
     ScratchDir scratch;
-    Fd link;
+    ProcessSockets sockets;
     std::unique_ptr<VmProcess> process;
     std::string text;
     Ending ending;
@@ -84,30 +77,31 @@ TEST_F(Supervisor, message_is_at_its_number_and_names_the_others) {
     EXPECT_EQ(message.value().vm, 42u);
     EXPECT_EQ(message.value().memory_bytes, 1u << 20);
     EXPECT_EQ(message.value().command_line, "one two");
-    EXPECT_EQ(message.value().kernel_fd, 5);
+    EXPECT_EQ(message.value().kernel_fd, 6);
     ASSERT_EQ(message.value().initrds.size(), 1u);
-    EXPECT_EQ(message.value().initrds[0].fd, 6);
+    EXPECT_EQ(message.value().initrds[0].fd, 7);
     EXPECT_EQ(message.value().initrds[0].name, "initrd");
-    EXPECT_EQ(message.value().root_lower_fds, std::vector{7});
-    EXPECT_EQ(message.value().root_upper_fd, 8);
 }
 
 TEST_F(Supervisor, grants_are_what_the_message_says) {
-    ASSERT_EQ(spawn(scratch.script("vm",
-                                   "cat /dev/fd/5 /dev/fd/6 /proc/self/fd/7/which "
-                                   "/proc/self/fd/8/which >&3\n"),
-                    true),
-              0);
-    EXPECT_EQ(said(), "the kernelthe initrdlowerupper");
+    ASSERT_EQ(spawn(scratch.script("vm", "cat /dev/fd/6 /dev/fd/7 >&3\n"), true), 0);
+    EXPECT_EQ(said(), "the kernelthe initrd");
 }
 
 TEST_F(Supervisor, without_an_initrd_the_numbers_close_up) {
     ASSERT_EQ(spawn(scratch.script("vm",
-                                   "cat /dev/fd/5 /proc/self/fd/6/which "
-                                   "/proc/self/fd/7/which >&3\n"
-                                   "[ -e /proc/self/fd/8 ] && echo more >&3\n")),
+                                   "cat /dev/fd/6 >&3\n"
+                                   "[ -e /proc/self/fd/7 ] && echo more >&3\n")),
               0);
-    EXPECT_EQ(said(), "the kernellowerupper");
+    EXPECT_EQ(said(), "the kernel");
+}
+
+TEST_F(Supervisor, messages_of_the_name_space_come_whole) {
+    ASSERT_EQ(spawn(scratch.script("vm", "cat <&5 >&3\n")), 0);
+    ASSERT_EQ(::send(sockets.name_space.get(), "one", 3, 0), 3);
+    ASSERT_EQ(::send(sockets.name_space.get(), "two", 3, 0), 3);
+    sockets.name_space = Fd();
+    EXPECT_EQ(said(), "onetwo");
 }
 
 TEST_F(Supervisor, nothing_else_is_inherited) {
@@ -145,7 +139,7 @@ TEST_F(Supervisor, exit_status_is_told_once) {
 TEST_F(Supervisor, kill_is_told_as_a_signal) {
     ASSERT_EQ(spawn(scratch.script("vm", "echo up >&3; exec sleep 1000\n")), 0);
     char byte = 0;
-    ASSERT_EQ(::read(link.get(), &byte, 1), 1);
+    ASSERT_EQ(::read(sockets.link.get(), &byte, 1), 1);
     settle();
     EXPECT_EQ(endings, 0);
     process->kill();
@@ -172,7 +166,7 @@ TEST_F(Supervisor, owner_may_destroy_it_as_it_is_told) {
             ++endings;
             process = nullptr;
         },
-        link);
+        sockets);
     ASSERT_TRUE(spawned);
     process = std::move(spawned.value());
     EXPECT_TRUE(ended());
@@ -181,14 +175,15 @@ TEST_F(Supervisor, owner_may_destroy_it_as_it_is_told) {
 
 TEST_F(Supervisor, link_carries_bytes_both_ways_and_ends_with_the_process) {
     ASSERT_EQ(spawn(scratch.script("vm", "read line <&3; echo \"got $line\" >&3\n")), 0);
-    ASSERT_EQ(::write(link.get(), "hello\n", 6), 6);
+    ASSERT_EQ(::write(sockets.link.get(), "hello\n", 6), 6);
     EXPECT_EQ(said(), "got hello\n");
 }
 
 TEST_F(Supervisor, missing_program_is_a_fault_with_its_name) {
     EXPECT_EQ(spawn("/nonexistent/ennead-vm"), ENOENT);
     EXPECT_NE(text.find("/nonexistent/ennead-vm"), std::string::npos);
-    EXPECT_FALSE(link);
+    EXPECT_FALSE(sockets.link);
+    EXPECT_FALSE(sockets.name_space);
     EXPECT_EQ(spawn(scratch.file("plain", "no program")), EACCES);
     settle();
     EXPECT_EQ(endings, 0);
@@ -199,7 +194,7 @@ TEST_F(Supervisor, end_is_told_even_where_children_are_not_to_be_waited_for) {
     const std::string program = scratch.script("vm", "cat <&3 >/dev/null\nexit 3\n");
     const auto before = std::signal(SIGCHLD, SIG_IGN);
     EXPECT_EQ(spawn(program), 0);
-    link = Fd();
+    sockets = {};
     EXPECT_TRUE(process && ended());
     std::signal(SIGCHLD, before);
 }

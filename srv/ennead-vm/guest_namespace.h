@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The guest's name space in the VM process: built of what the server grants, and changed when it
+// says so.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "srv/common/namespace_message.h"
+#include "synthfs/namespace.h"
+
+namespace ennead::srv {
+
+// I/O thread only.
+class GuestNamespace {
+  public:
+    GuestNamespace() : names_(synthfs::Namespace::make()) {}
+
+    [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
+
+    // Takes over the message's descriptors. What is not in it any more is revoked: the guest's open
+    // files there answer ESTALE, and the descriptors are closed. After a fault all is as before.
+    // EBUSY: a scratch layer that is in use, with other layers below it. EPROTO: a message that
+    // makes no sense.
+    void change(ReceivedMessage message, synthfs::CheckedReply<> reply);
+
+  private:
+    using Elements = std::map<std::uint64_t, synthfs::NodePtr>;
+    [[nodiscard]] synthfs::Checked<synthfs::NodePtr> make_element(
+        const NamespaceMessage& message, const NamespaceMessage::Element& element,
+        std::vector<Fd> descriptors) const;
+
+    const std::shared_ptr<synthfs::Namespace> names_;
+    Elements elements_;  // what is bound now, by the server's numbers
+};
+
+}  // namespace ennead::srv

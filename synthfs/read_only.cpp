@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// Another tree, to be looked at only, and by one user.
+#include "synthfs/read_only.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <memory>
+#include <utility>
+
+namespace ennead::synthfs {
+
+namespace {
+
+class ReadOnlyNode final : public Node {
+  public:
+    ReadOnlyNode(NodePtr inner, std::shared_ptr<const ReadOnlyOptions> options, bool top)
+        : inner_(std::move(inner)), options_(std::move(options)), top_(top) {}
+
+    Identity identity() const override { return inner_->identity(); }
+    mode_t type() const override { return inner_->type(); }
+    bool is_stream() const override { return inner_->is_stream(); }
+
+    void getattr(RequestPtr request, Reply<Attr> reply) override {
+        inner_->getattr(std::move(request), [options = options_, top = top_,
+                                             reply = std::move(reply)](Result<Attr> attr) {
+            if (attr) {
+                Attr& shown = attr.value();
+                shown.uid = top || shown.uid == 0 ? options->uid : shown.uid;
+                shown.gid = top || shown.gid == 0 ? options->gid : shown.gid;
+                shown.mode = top ? S_IFDIR | options->mode : shown.mode;
+            }
+            reply(std::move(attr));
+        });
+    }
+    void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
+        if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) {
+            reply(error(S_ISDIR(type()) ? EISDIR : EROFS));
+            return;
+        }
+        inner_->open(std::move(request), flags, std::move(reply));
+    }
+    void readlink(RequestPtr request, Reply<std::string> reply) override {
+        inner_->readlink(std::move(request), std::move(reply));
+    }
+    void statfs(RequestPtr request, Reply<StatFs> reply) override {
+        inner_->statfs(std::move(request), std::move(reply));
+    }
+    void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
+        inner_->walk(std::move(request), std::move(name),
+                     [options = options_, reply = std::move(reply)](Result<NodePtr> node) {
+                         if (node) {
+                             reply(NodePtr(std::make_shared<ReadOnlyNode>(std::move(node.value()),
+                                                                          options, false)));
+                         } else {
+                             reply(node.error());
+                         }
+                     });
+    }
+    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
+        inner_->getxattr(std::move(request), std::move(name), std::move(reply));
+    }
+    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
+        inner_->listxattr(std::move(request), std::move(reply));
+    }
+
+    void setattr(RequestPtr, SetAttr, Reply<> reply) override { reply(error(EROFS)); }
+    // What is there is opened, as open(2) does without O_EXCL.
+    void create(RequestPtr request, std::string name, int flags, mode_t, gid_t,
+                Reply<Created> reply) override {
+        walk(request, std::move(name),
+             [request, flags, reply = std::move(reply)](Result<NodePtr> node) {
+                 if (!node || (flags & O_EXCL) != 0) {
+                     reply(node                            ? error(EEXIST)
+                           : node.error() == error(ENOENT) ? error(EROFS)
+                                                           : node.error());
+                     return;
+                 }
+                 const NodePtr found = std::move(node.value());
+                 found->open(request, flags, [found, reply](Result<HandlePtr> handle) {
+                     if (handle) {
+                         reply(Created{found, std::move(handle.value())});
+                     } else {
+                         reply(handle.error());
+                     }
+                 });
+             });
+    }
+    void mkdir(RequestPtr request, std::string name, mode_t, gid_t, Reply<NodePtr> reply) override {
+        refuse_new(std::move(request), std::move(name), std::move(reply));
+    }
+    void symlink(RequestPtr request, std::string name, std::string, gid_t,
+                 Reply<NodePtr> reply) override {
+        refuse_new(std::move(request), std::move(name), std::move(reply));
+    }
+    void mknod(RequestPtr request, std::string name, mode_t, std::uint64_t, gid_t,
+               Reply<NodePtr> reply) override {
+        refuse_new(std::move(request), std::move(name), std::move(reply));
+    }
+    void link(RequestPtr, std::string, NodePtr, Reply<> reply) override { reply(error(EROFS)); }
+    void unlink(RequestPtr, std::string, bool, Reply<> reply) override { reply(error(EROFS)); }
+    void rename(RequestPtr, std::string, NodePtr, std::string, Reply<> reply) override {
+        reply(error(EROFS));
+    }
+    void setxattr(RequestPtr, std::string, std::string, int, Reply<> reply) override {
+        reply(error(EROFS));
+    }
+    void removexattr(RequestPtr, std::string, Reply<> reply) override { reply(error(EROFS)); }
+
+  private:
+    void refuse_new(RequestPtr request, std::string name, Reply<NodePtr> reply) {
+        inner_->walk(std::move(request), std::move(name),
+                     [reply = std::move(reply)](Result<NodePtr> node) {
+                         reply(node                            ? error(EEXIST)
+                               : node.error() == error(ENOENT) ? error(EROFS)
+                                                               : node.error());
+                     });
+    }
+
+    const NodePtr inner_;
+    const std::shared_ptr<const ReadOnlyOptions> options_;
+    const bool top_;
+};
+
+}  // namespace
+
+NodePtr make_read_only(NodePtr tree, ReadOnlyOptions options) {
+    return std::make_shared<ReadOnlyNode>(std::move(tree),
+                                          std::make_shared<const ReadOnlyOptions>(options), true);
+}
+
+}  // namespace ennead::synthfs
