@@ -116,7 +116,8 @@ struct CpuState {
     std::array<u32, 8> gpr{};
     u32 eip = 0xfff0;
     u32 eflags = eflags::kFixed;
-    // The value of `instructions` at which emitted code looks up: 0 as soon as there is a request.
+    // The value of `instructions` at which emitted code is left; 0 as soon as there is a request, which
+    // it sees at the end of a slice.
     std::atomic<u64> stop_at{0};
     std::array<Segment, kSegCount> seg{};
     // Derived from the segments by Cpu: what may be done at any offset without a check (bits below).

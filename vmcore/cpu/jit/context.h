@@ -27,8 +27,9 @@ struct HostTsc {
 // Lives at CpuArena::kEngine. vCPU thread only.
 struct JitContext {
     void* engine = nullptr;
-    u64 native_stack = 0;                   // RSP of the C++ that entered emitted code
-    u64 return_stack = 0;                   // RSP of emitted code, while C++ runs
+    u64 native_stack = 0;  // RSP of the C++ that entered emitted code
+    u64 return_stack = 0;  // RSP of emitted code, while C++ runs
+    u64 slice_end = 0;     // CpuState::instructions is this plus R8, while emitted code runs
     u64 r9 = 0, r10 = 0, r11 = 0, r14 = 0;  // while C++ runs
     // The arithmetic flags as LAHF and SETO left them: bits 8…15 SF ZF AF PF CF, bit 0 OF.
     u32 flags = 0;
@@ -79,6 +80,10 @@ inline asmjit::x86::Gp guest64(unsigned gpr) {
     return asmjit::x86::gpq(host_number(gpr));
 }
 
+// How many instructions emitted code runs before it looks whether another thread has a request:
+// some microseconds' worth.
+inline constexpr u32 kSlice = 8192;
+
 // An entry of the arena's jump tables. Zeros are an entry that matches nothing but EIP 0, whose
 // entry is never all zeros.
 struct JumpEntry {
@@ -87,9 +92,10 @@ struct JumpEntry {
 };
 static_assert(sizeof(JumpEntry) == CpuArena::kJumpEntryBytes);
 
-// R15: CpuState. R8: CpuState::instructions. R13: distance from guest to host memory. R14: an
-// address; between blocks, the EIP that an indirect jump wants. R10: saved flags. R11: scratch,
-// also across the thunks. R9 is left for a stack page (and a window, later).
+// R15: CpuState. R8: instructions, from the end of the slice: negative inside of it. R13: distance
+// from guest to host memory. R14: an address; between blocks, the EIP that an indirect jump wants.
+// R10: saved flags. R11: scratch, also across the thunks. R9 is left for a stack page (and a
+// window, later).
 namespace reg {
 inline const asmjit::x86::Gp state = asmjit::x86::r15;
 inline const asmjit::x86::Gp count = asmjit::x86::r8;

@@ -110,8 +110,8 @@ void BlockEmitter::emit_poll(bool keep_saved) {
     if (poll.flags_wanted) {
         fetch_flags();
     }
-    a_.cmp(reg::count, state_field(offsetof(CpuState, stop_at), 8));
-    poll.from = {jump_later(CondCode::kAE)};
+    a_.test(reg::count, reg::count);
+    poll.from = {jump_later(CondCode::kNS)};
     poll.from_count = 1;
     later(poll);
     if (poll.flags_wanted && !keep_saved) {

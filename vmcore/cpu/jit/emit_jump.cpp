@@ -235,7 +235,7 @@ void BlockEmitter::emit_stub(const Stub& stub) {
                 put_back_flags();
             }
             a_.mov(r14d, plan_->eip);
-            jump_to(thunks_.poll);
+            jump_to(thunks_.poll[plan_->user]);
             break;
         case Stub::Kind::link:
             links_[stub.link].stub = offset();

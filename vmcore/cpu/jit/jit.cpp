@@ -325,6 +325,7 @@ bool Jit::set_stop() {
         stop_ = std::min(last, now + kLongestStay);
         state_.stop_at.store(stop_);
     }
+    context_.slice_end = std::min(stop_, now + jit::kSlice);
     return true;
 }
 

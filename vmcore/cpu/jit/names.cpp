@@ -26,6 +26,9 @@ std::string thunk_name(const Thunks& thunks, const u8* target) {
         if (is(thunks.indirect[user])) {
             return std::string("indirect.") + kPrivileges[user];
         }
+        if (is(thunks.poll[user])) {
+            return std::string("poll.") + kPrivileges[user];
+        }
     }
     constexpr const char* kKinds[kAccessKinds] = {"read", "write", "modify", "read_first"};
     for (unsigned kind = 0; kind < kAccessKinds; ++kind) {
@@ -37,7 +40,6 @@ std::string thunk_name(const Thunks& thunks, const u8* target) {
         }
     }
     return is(thunks.miss)        ? "miss"
-           : is(thunks.poll)      ? "poll"
            : is(thunks.link)      ? "link"
            : is(thunks.guess)     ? "guess"
            : is(thunks.share[0])  ? "share.read"
@@ -68,6 +70,7 @@ constexpr Field kFields[] = {
     ENNEAD_STATE(mxcsr),        ENNEAD_STATE(instructions),
     ENNEAD_CONTEXT(flags),      ENNEAD_CONTEXT(held_requests),
     ENNEAD_CONTEXT(link),       ENNEAD_CONTEXT(exit),
+    ENNEAD_CONTEXT(slice_end),  ENNEAD_CONTEXT(tsc),
     ENNEAD_CONTEXT(bit_number), ENNEAD_CONTEXT(bounce),
     ENNEAD_CONTEXT(fpu),        ENNEAD_CONTEXT(fpu_live),
 };

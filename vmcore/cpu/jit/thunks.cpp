@@ -30,7 +30,6 @@ class ThunkEmitter {
         leave_saved_ = emit([&] { emit_leave_saved(); });
         leave_ = emit([&] { emit_leave(); });
         thunks_.miss = emit([&] { exit_with(Exit::miss); });
-        thunks_.poll = emit([&] { exit_with(Exit::poll); });
         thunks_.link = emit([&] {
             a_.mov(ENNEAD_CONTEXT(link), r13d);
             exit_with(Exit::link);
@@ -45,6 +44,7 @@ class ThunkEmitter {
                 a_.lea(rsp, ptr(rsp, -8));  // stays at the bottom
                 a_.jmp(Imm(thunks_.indirect[user]));
             });
+            thunks_.poll[user] = emit([&] { emit_poll(user); });
         }
         jump_or_leave_ = emit([&] { emit_jump_or_leave(); });
         for (unsigned kind = 0; kind < kAccessKinds; ++kind) {
@@ -113,11 +113,28 @@ class ThunkEmitter {
             a_.mov(guest(n), gpr_field(n));
         }
     }
-    void store_count() { a_.mov(state_field(offsetof(CpuState, instructions), 8), reg::count); }
-    void load_count() { a_.mov(reg::count, state_field(offsetof(CpuState, instructions), 8)); }
+    // These destroy R9.
+    void store_count() {
+        a_.mov(r9, ENNEAD_CONTEXT(slice_end));
+        a_.lea(r9, ptr(r9, reg::count));
+        a_.mov(state_field(offsetof(CpuState, instructions), 8), r9);
+    }
+    // The slice begins with the next poll: C++ may have changed what it is bounded by.
+    void load_count() {
+        a_.mov(r9, state_field(offsetof(CpuState, instructions), 8));
+        a_.mov(ENNEAD_CONTEXT(slice_end), r9);
+        a_.mov(r8d, 0);
+    }
+    // As C++ has bounded the slice.
+    void load_slice() {
+        a_.mov(reg::count, ENNEAD_CONTEXT(slice_end));
+        a_.not_(reg::count);
+        a_.mov(r9, state_field(offsetof(CpuState, instructions), 8));
+        a_.lea(reg::count, ptr(reg::count, r9, 0, 1));
+    }
     void store_temporaries() {
-        store_count();
         a_.mov(ENNEAD_CONTEXT(r9), r9);
+        store_count();
         a_.mov(ENNEAD_CONTEXT(r10), r10);
         a_.mov(ENNEAD_CONTEXT(r11), r11);
         a_.mov(ENNEAD_CONTEXT(r14), r14);
@@ -188,7 +205,7 @@ class ThunkEmitter {
         restore_flags();
         load_gprs(kKeptGprs);
         load_gprs(kVolatileGprs);
-        load_count();
+        load_slice();
         a_.jmp(r13);
     }
 
@@ -313,12 +330,47 @@ class ThunkEmitter {
             a_.bind(to_user ? user : supervisor);
             a_.mov(rsp, ENNEAD_CONTEXT(return_stack));
             a_.mov(r14d, state_field(offsetof(CpuState, eip), 4));
-            load_count();
+            load_slice();
             restore_flags();
             load_gprs(kKeptGprs);
             load_gprs(kVolatileGprs);
             a_.jmp(Imm(thunks_.indirect[to_user]));
         }
+    }
+
+    // The slice is over. Unless that was the last, another begins, and the block at R14 goes on: R9
+    // and R10 mean nothing where blocks begin.
+    void emit_poll(bool user) {
+        Label leave = a_.newLabel();
+        a_.mov(r11d, eax);
+        a_.lahf();
+        a_.seto(al);
+        a_.mov(r10d, eax);
+        a_.mov(r9, ENNEAD_CONTEXT(slice_end));
+        a_.add(r9, reg::count);
+        a_.mov(r13, state_field(offsetof(CpuState, stop_at), 8));
+        a_.cmp(r9, r13);
+        a_.jae(leave);
+        a_.sub(r13, r9);
+        a_.mov(r8d, kSlice);
+        a_.cmp(r13, r8);
+        a_.cmova(r13, r8);
+        a_.add(r9, r13);
+        a_.mov(ENNEAD_CONTEXT(slice_end), r9);
+        a_.xor_(r8d, r8d);
+        a_.sub(r8, r13);
+        put_back(r10d);
+        a_.jmp(Imm(thunks_.indirect[user]));
+        a_.bind(leave);
+        put_back(r10d);
+        exit_with(Exit::poll);
+    }
+    // EAX is in R11; the flags become those of the picture.
+    void put_back(const Gp& picture) {
+        a_.mov(eax, picture);
+        a_.add(al, 0x7f);
+        a_.sahf();
+        a_.mov(eax, r11d);
     }
 
     void emit_load_segment(unsigned seg) {
@@ -476,8 +528,8 @@ class ThunkEmitter {
         store_gprs(kVolatileGprs);
         store_gprs(kKeptGprs);
         save_flags();
-        store_count();
         a_.mov(ENNEAD_CONTEXT(r9), r9);
+        store_count();
         remember_fpu();
         a_.mov(rsi, r13);
         call(interpret);

@@ -32,9 +32,12 @@ struct Thunks {
 
     // Ways out, to be jumped to. R14: the eip that was wanted.
     const u8* miss = nullptr;
-    const u8* poll = nullptr;
     const u8* link = nullptr;   // R13: the number of the link
     const u8* guess = nullptr;  // R13: that of the link which was not what R14 wants
+
+    // To jump to when R8 is not negative any more, by {supervisor, user}: goes on at R14 unless
+    // there is reason to leave. Keeps the flags.
+    std::array<const u8*, 2> poll{};
 
     // To jump to: an indirect jump to the EIP in R14, by {supervisor, user}. Keeps the flags.
     std::array<const u8*, 2> indirect{};
