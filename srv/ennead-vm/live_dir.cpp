@@ -8,6 +8,7 @@
 #include <fstream>
 #include <optional>
 
+#include "srv/common/step_count.h"
 #include "srv/ennead-vm/jit_dir.h"
 #include "synthfs/ctl_file.h"
 #include "synthfs/data_file.h"
@@ -209,34 +210,51 @@ std::shared_ptr<StreamFile> LiveDir::make_com(unsigned port, std::string name) {
 synthfs::NodePtr LiveDir::make_ctl() {
     synthfs::CtlFile ctl{.mode = 0600, .errors = error_sink(), .verbs = {}};
     // Each verb names the states in which it makes sense and what it then does.
-    const auto verb = [this, &ctl](const char* name, bool when_running, bool when_paused,
-                                   void (*act)(Vcpu&)) {
+    const auto act_if = [this](bool when_running, bool when_paused, auto act,
+                               CheckedReply<> reply) {
+        on_vcpu(
+            [=](Vcpu& v) {
+                const RunState state = v.run_state();
+                const bool allowed = (state == RunState::running && when_running) ||
+                                     (state == RunState::paused && when_paused);
+                if (allowed) {
+                    act(v);
+                }
+                return std::pair(allowed, state);
+            },
+            [reply = std::move(reply)](std::pair<bool, RunState> result) {
+                if (result.first) {
+                    reply(synthfs::success());
+                } else {
+                    reply(wrong_state(result.second));
+                }
+            });
+    };
+    const auto verb = [&ctl, act_if](const char* name, bool when_running, bool when_paused,
+                                     void (*act)(Vcpu&)) {
         ctl.verbs.push_back({.name = name,
                              .usage = name,
-                             .run = [this, when_running, when_paused, act](
-                                        RequestPtr, const Command&, CheckedReply<> reply) {
-                                 on_vcpu(
-                                     [=](Vcpu& v) {
-                                         const RunState state = v.run_state();
-                                         const bool allowed =
-                                             (state == RunState::running && when_running) ||
-                                             (state == RunState::paused && when_paused);
-                                         if (allowed) {
-                                             act(v);
-                                         }
-                                         return std::pair(allowed, state);
-                                     },
-                                     [reply = std::move(reply)](std::pair<bool, RunState> result) {
-                                         if (result.first) {
-                                             reply(synthfs::success());
-                                         } else {
-                                             reply(wrong_state(result.second));
-                                         }
-                                     });
+                             .run = [=](RequestPtr, const Command&, CheckedReply<> reply) {
+                                 act_if(when_running, when_paused, act, std::move(reply));
                              }});
     };
     verb("pause", true, false, [](Vcpu& v) { v.pause(); });
     verb("resume", false, true, [](Vcpu& v) { v.resume(); });
+    ctl.verbs.push_back({.name = "step",
+                         .max_args = 1,
+                         .usage = "step [n]",
+                         .run =
+                             [act_if](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                 const auto count = parse_steps(command);
+                                 if (!count) {
+                                     reply(count.error());
+                                     return;
+                                 }
+                                 act_if(
+                                     false, true, [n = count.value()](Vcpu& v) { v.step(n); },
+                                     std::move(reply));
+                             },
+                         .check = check_steps});
     verb("reset", true, true, [](Vcpu& v) { v.reset(); });
     verb("stop", true, true, [](Vcpu& v) { v.switch_off(vmcore::OffReason::stop); });
     verb("powerdown", true, false, [](Vcpu& v) { v.machine().press_power_button(); });

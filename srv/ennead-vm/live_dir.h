@@ -19,7 +19,7 @@ namespace ennead::srv {
 
 // The server mounts this tree and shows its files under /vm/N. Two of them are for the server
 // itself:
-//   ctl     `pause` `resume` `reset` `stop` `powerdown` `nmi`
+//   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi`
 //   events  `running`, `paused`, `off reason cputime_ns instructions`; and for every failed
 //   operation here
 //           `error errno file column 'command' 'text'` (column -1: none), told before the operation

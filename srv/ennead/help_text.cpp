@@ -24,7 +24,7 @@ At the top
     version  help  ctl (quit)
 
 In N/
-    ctl      start pause resume reset stop powerdown nmi kill destroy set; `set key value`
+    ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input

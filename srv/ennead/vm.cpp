@@ -278,7 +278,7 @@ void Vm::status_text(CheckedReply<std::string> reply) {
               self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
               std::to_string(self->instructions_) + '\n');
     };
-    if (state_ != VmState::running || !tree()) {
+    if ((state_ != VmState::running && state_ != VmState::paused) || !tree()) {
         tell(std::nullopt);
         return;
     }

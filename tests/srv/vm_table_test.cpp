@@ -480,6 +480,40 @@ TEST_F(RealVm, runs_speaks_pauses_and_stops) {
     EXPECT_EQ(rmdir("1"), 0);
 }
 
+TEST_F(RealVm, step_does_so_many_instructions) {
+    set_kernel(code::kSpin);
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_EQ(echo("eip 0x100000", "1/regs"), 0);
+    const auto instructions = [this] {
+        const std::string line = status("1", 5);
+        return std::stoull(line.substr(line.rfind(' ')));
+    };
+    const auto before = instructions();
+    EXPECT_EQ(echo("step", "1/ctl"), 0);
+    EXPECT_NE(cat("1/regs").find("\neip 0x00100006\n"), std::string::npos);
+    EXPECT_EQ(instructions(), before + 1);
+    EXPECT_EQ(echo("step 0x10\nstep 3", "1/ctl"), 0);
+    EXPECT_NE(cat("1/regs").find("\neip 0x00100000\n"), std::string::npos);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_EQ(instructions(), before + 20);
+    // A bad line keeps those before it from being done.
+    for (const char* bad :
+         {"step 0", "step x", "step -1", "step 1 2", "step 18446744073709551616"}) {
+        EXPECT_EQ(echo(std::string("step\n") + bad, "1/ctl"), EINVAL) << bad;
+    }
+    EXPECT_EQ(instructions(), before + 20);
+    EXPECT_EQ(echo("step 18446744073709551615", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "paused - -"));
+}
+
 TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     set_kernel(code::kPowerOff);
     for (int boot = 0; boot < 2; boot++) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,6 +46,13 @@ class Vcpu {
     [[nodiscard]] RunState run_state() const { return run_state_; }
     void pause();
     void resume();
+    // From paused: runs, and pauses again once `count` (at least 1) instructions are done; pause()
+    // ends it before. Each of these is one: an instruction; a part of a repeated string
+    // instruction, where it lets interrupts in; the delivery of an exception or a trap, with
+    // nothing else. An interrupt that is due comes first and is none. The interpreter does all of
+    // it, whatever the engine. The first ones are done before this returns, so that after a short
+    // walk the machine is paused already, unless it halts.
+    void step(u64 count);
     void switch_off(OffReason reason);
     // Power-cycles the machine; it runs on (or stays paused) from its reset state.
     void reset();
@@ -56,12 +64,16 @@ class Vcpu {
     void loop();
     void run_commands();
     void run_guest();
+    [[nodiscard]] bool run_slice();
+    [[nodiscard]] bool run_steps();
+    [[nodiscard]] bool goes_on(const ExitReasons& why);
     void sleep_until_needed();
     void guest_reset();
 
     std::unique_ptr<Machine> machine_;
     StateChanged changed_;
     RunState run_state_ = RunState::paused;
+    std::optional<u64> steps_left_;   // of step()
     u64 slice_ = 4096;                // instructions for the next turn of guest code
     std::vector<u64> recent_resets_;  // host ns
 
