@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "srv/common/step_count.h"
+#include "srv/ennead-vm/bp_list.h"
 #include "srv/ennead-vm/jit_dir.h"
 #include "synthfs/ctl_file.h"
 #include "synthfs/data_file.h"
@@ -99,6 +100,7 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root)
                                           file("com2", 0600, com_[1]),
                                           file("regs", 0600, make_regs()),
                                           file("mem", 0600, make_mem()),
+                                          file("bp", 0600, make_bp()),
                                           file("stats", 0400, make_stats()),
                                           {.name = "jit",
                                            .mode = S_IFDIR | 0700,
@@ -149,6 +151,10 @@ void LiveDir::report(const std::string& file, int errnum, std::string text) {
     record.file = file;
     record.text = std::move(text);
     error_sink()(record);
+}
+
+void LiveDir::breakpoint_hit(const vmcore::BreakpointHit& hit) {
+    events_->append("breakpoint " + address_text(hit.address) + ' ' + kind_text(hit.kind) + '\n');
 }
 
 void LiveDir::input_room() {
@@ -403,6 +409,37 @@ synthfs::NodePtr LiveDir::make_mem() {
             [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });
     };
     return synthfs::make_data_file(std::move(file));
+}
+
+synthfs::NodePtr LiveDir::make_bp() {
+    synthfs::TextFile file{.mode = 0600, .name = "bp", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu([](Vcpu& v) { return print_breakpoints(v.machine().cpu().breakpoints.list()); },
+                [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
+    };
+    // The open need not wait for it: commands are done in order.
+    file.truncate = [this]() -> Checked<> {
+        vcpu_->post([](Vcpu& v) { v.machine().cpu().set_breakpoints({}); });
+        return synthfs::success();
+    };
+    file.write = [this](RequestPtr, synthfs::TextWrite write, CheckedReply<> reply) {
+        auto list = parse_breakpoints(write.text);
+        if (!list) {
+            reply(list.error());
+            return;
+        }
+        on_vcpu(
+            [more = std::move(list.value())](Vcpu& v) -> Checked<> {
+                BreakpointList all = v.machine().cpu().breakpoints.list();
+                if (auto added = add_breakpoints(all, more); !added) {
+                    return added;
+                }
+                v.machine().cpu().set_breakpoints(std::move(all));
+                return synthfs::success();
+            },
+            [reply = std::move(reply)](Checked<> done) { reply(std::move(done)); });
+    };
+    return synthfs::make_text_file(std::move(file));
 }
 
 synthfs::NodePtr LiveDir::make_jit() {

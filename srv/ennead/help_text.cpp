@@ -32,6 +32,7 @@ In N/
     consctl  `size rows columns`, `break`
     regs     registers; written while paused
     mem      physical memory, as large as it is; written while paused
+    bp       breakpoints: `rwx address length hits`; > replaces, >> adds
     ns       the guest's name space         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
 

@@ -391,6 +391,7 @@ RemoteMachine::Hooks Vm::machine_hooks() {
                         enter(VmState::paused);
                     }
                 },
+            .breakpoint = [this](const std::string& what) { emit("breakpoint " + what); },
             .off = [this](const RemoteMachine::Off& off) { machine_off(off); },
             .error =
                 [this](synthfs::ErrorRecord record) {

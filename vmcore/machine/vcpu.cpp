@@ -30,8 +30,11 @@ constexpr u64 kResetLoopNs = 10'000'000'000;
 
 }  // namespace
 
-Vcpu::Vcpu(std::unique_ptr<Machine> machine, StateChanged changed)
-    : machine_(std::move(machine)), changed_(std::move(changed)), thread_([this] { loop(); }) {}
+Vcpu::Vcpu(std::unique_ptr<Machine> machine, StateChanged changed, BreakpointTold breakpoint)
+    : machine_(std::move(machine)),
+      changed_(std::move(changed)),
+      breakpoint_(std::move(breakpoint)),
+      thread_([this] { loop(); }) {}
 
 Vcpu::~Vcpu() {
     {
@@ -63,6 +66,8 @@ void Vcpu::pause() {
 
 void Vcpu::resume() {
     if (run_state_ == RunState::paused) {
+        Cpu& cpu = machine_->cpu();
+        cpu.breakpoints.pass(LinearAddr{cpu.state.segment(Seg::cs).base + cpu.state.eip});
         machine_->clock().run();
         run_state_ = RunState::running;
         changed_(run_state_, OffReason::stop);
@@ -171,7 +176,8 @@ bool Vcpu::run_steps() {
             --*steps_left_;
         }
         // A command that waits (`requested`) has its turn soon enough.
-        if (why.halted || why.shutdown || machine_->has_request()) {
+        if (why.halted || why.shutdown || machine_->cpu().breakpoints.hit() ||
+            machine_->has_request()) {
             break;
         }
     }
@@ -183,8 +189,22 @@ bool Vcpu::run_steps() {
     return halted;
 }
 
+void Vcpu::tell_breakpoints() {
+    const std::vector<BreakpointHit> hits = machine_->cpu().breakpoints.take_hits();
+    if (hits.empty()) {
+        return;
+    }
+    for (const BreakpointHit& hit : hits) {
+        if (breakpoint_) {
+            breakpoint_(hit);
+        }
+    }
+    pause();
+}
+
 // What follows a run of guest code. False: the machine was reset, or is off.
 bool Vcpu::goes_on(const ExitReasons& why) {
+    tell_breakpoints();
     machine_->exchange_bytes();
     if (why.shutdown) {
         // A PC's chipset answers the shutdown cycle with a reset; some guests reboot by it.

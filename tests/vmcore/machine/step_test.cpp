@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 // step(): exactly so many instructions, whatever they are, on both engines.
-#include <algorithm>
-
 #include "tests/vmcore/machine/vcpu_fixture.h"
 
 namespace ennead::vmcore {
@@ -9,44 +7,12 @@ namespace {
 
 namespace code = test::code;
 
-constexpr u32 kStart = 0x100000;    // of the guest's code
-constexpr u32 kHandler = 0x100010;  // where handle() leads
-constexpr u32 kStack = 0x300000;
+using test::kHandler;
+using test::kStack;
+using test::kStart;
+using test::with_handler;
 
-class StepTest : public test::VcpuTest, public testing::WithParamInterface<EngineKind> {
-  protected:
-    void make(std::vector<u8> guest) { VcpuTest::make(std::move(guest), GetParam()); }
-    void step(u64 count) {
-        act([count](Vcpu& v) { v.step(count); });
-    }
-    [[nodiscard]] u32 eip() {
-        return ask([](Vcpu& v) { return v.machine().cpu().state.eip; });
-    }
-    [[nodiscard]] u32 reg(Gpr number) {
-        return ask([number](Vcpu& v) { return v.machine().cpu().state.gpr[number]; });
-    }
-    [[nodiscard]] u64 instructions() {
-        return ask([](Vcpu& v) { return v.machine().cpu().state.instructions; });
-    }
-    // An interrupt gate for the vector, a stack, and EAX 0.
-    void handle(u8 vector) {
-        act([vector](Vcpu& v) {
-            CpuState& state = v.machine().cpu().state;
-            state.idtr = {.base = 0x200000, .limit = 0x7ff};
-            state.gpr[kEsp] = kStack;
-            state.gpr[kEax] = 0;
-            const u16 gate[] = {kHandler & 0xffff, 0x10, 0x8e00, kHandler >> 16};
-            std::memcpy(v.machine().ram().base() + 0x200000 + 8 * vector, gate, sizeof gate);
-        });
-    }
-};
-
-// inc eax at kHandler; what is before it comes first.
-std::vector<u8> with_handler(std::vector<u8> guest) {
-    guest.resize(kHandler - kStart, 0x90);
-    guest.insert(guest.end(), {0x40, 0xeb, 0xfe});
-    return guest;
-}
+class StepTest : public test::GuestOnEngineTest {};
 
 TEST_P(StepTest, does_one_instruction_after_the_other) {
     make(code::kSpin);
@@ -232,10 +198,7 @@ TEST_P(StepTest, none_are_none) {
     EXPECT_TRUE(changes.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, StepTest, testing::Values(EngineKind::interp, EngineKind::jit),
-                         [](const auto& info) {
-                             return info.param == EngineKind::jit ? "jit" : "interp";
-                         });
+INSTANTIATE_TEST_SUITE_P(Engines, StepTest, test::kEngines, test::engine_name);
 
 }  // namespace
 }  // namespace ennead::vmcore

@@ -30,14 +30,19 @@ class VcpuTest : public testing::Test {
     };
 
     void make(std::vector<u8> guest, EngineKind engine = EngineKind::jit) {
-        vcpu = std::make_unique<Vcpu>(make_machine(told, std::move(guest), engine),
-                                      [this](RunState state, OffReason reason) {
-                                          {
-                                              const std::lock_guard lock(mutex);
-                                              changes.push_back({state, reason});
-                                          }
-                                          changed.notify_all();
-                                      });
+        vcpu = std::make_unique<Vcpu>(
+            make_machine(told, std::move(guest), engine),
+            [this](RunState state, OffReason reason) {
+                {
+                    const std::lock_guard lock(mutex);
+                    changes.push_back({state, reason});
+                }
+                changed.notify_all();
+            },
+            [this](const BreakpointHit& hit) {
+                const std::lock_guard lock(mutex);
+                hits.push_back(hit);
+            });
     }
     // A command, and what it gave; fails the test if it does not run promptly.
     template <class F>
@@ -103,7 +108,53 @@ class VcpuTest : public testing::Test {
     std::mutex mutex;
     std::condition_variable changed;
     std::vector<Change> changes;
+    std::vector<BreakpointHit> hits;
     std::unique_ptr<Vcpu> vcpu;  // last: ends before what it calls
 };
+
+inline constexpr u32 kStart = 0x100000;    // of the guest's code
+inline constexpr u32 kHandler = 0x100010;  // where handle() leads
+inline constexpr u32 kStack = 0x300000;
+
+// On either engine, with a look at its registers.
+class GuestOnEngineTest : public VcpuTest, public testing::WithParamInterface<EngineKind> {
+  protected:
+    void make(std::vector<u8> guest) { VcpuTest::make(std::move(guest), GetParam()); }
+    void step(u64 count) {
+        act([count](Vcpu& v) { v.step(count); });
+    }
+    [[nodiscard]] u32 eip() {
+        return ask([](Vcpu& v) { return v.machine().cpu().state.eip; });
+    }
+    [[nodiscard]] u32 reg(Gpr number) {
+        return ask([number](Vcpu& v) { return v.machine().cpu().state.gpr[number]; });
+    }
+    [[nodiscard]] u64 instructions() {
+        return ask([](Vcpu& v) { return v.machine().cpu().state.instructions; });
+    }
+    // An interrupt gate for the vector, a stack, and EAX 0.
+    void handle(u8 vector) {
+        act([vector](Vcpu& v) {
+            CpuState& state = v.machine().cpu().state;
+            state.idtr = {.base = 0x200000, .limit = 0x7ff};
+            state.gpr[kEsp] = kStack;
+            state.gpr[kEax] = 0;
+            const u16 gate[] = {kHandler & 0xffff, 0x10, 0x8e00, kHandler >> 16};
+            std::memcpy(v.machine().ram().base() + 0x200000 + 8 * vector, gate, sizeof gate);
+        });
+    }
+};
+
+// inc eax at kHandler; what is before it comes first.
+inline std::vector<u8> with_handler(std::vector<u8> guest) {
+    guest.resize(kHandler - kStart, 0x90);
+    guest.insert(guest.end(), {0x40, 0xeb, 0xfe});
+    return guest;
+}
+
+inline const auto kEngines = testing::Values(EngineKind::interp, EngineKind::jit);
+inline std::string engine_name(const testing::TestParamInfo<EngineKind>& info) {
+    return info.param == EngineKind::jit ? "jit" : "interp";
+}
 
 }  // namespace ennead::vmcore::test
