@@ -8,6 +8,8 @@
 #include <fstream>
 #include <optional>
 
+#include "srv/common/step_count.h"
+#include "srv/ennead-vm/bp_list.h"
 #include "srv/ennead-vm/jit_dir.h"
 #include "synthfs/ctl_file.h"
 #include "synthfs/data_file.h"
@@ -99,6 +101,7 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::No
              file("com2", 0600, com_[1]),
              file("regs", 0600, make_regs()),
              file("mem", 0600, make_mem()),
+             file("bp", 0600, make_bp()),
              file("stats", 0400, make_stats()),
              {.name = "jit",
               .mode = S_IFDIR | 0700,
@@ -150,6 +153,10 @@ void LiveDir::report(const std::string& file, int errnum, std::string text) {
     record.file = file;
     record.text = std::move(text);
     error_sink()(record);
+}
+
+void LiveDir::breakpoint_hit(const vmcore::BreakpointHit& hit) {
+    events_->append("breakpoint " + address_text(hit.address) + ' ' + kind_text(hit.kind) + '\n');
 }
 
 void LiveDir::input_room() {
@@ -211,34 +218,51 @@ std::shared_ptr<StreamFile> LiveDir::make_com(unsigned port, std::string name) {
 synthfs::NodePtr LiveDir::make_ctl() {
     synthfs::CtlFile ctl{.mode = 0600, .errors = error_sink(), .verbs = {}};
     // Each verb names the states in which it makes sense and what it then does.
-    const auto verb = [this, &ctl](const char* name, bool when_running, bool when_paused,
-                                   void (*act)(Vcpu&)) {
+    const auto act_if = [this](bool when_running, bool when_paused, auto act,
+                               CheckedReply<> reply) {
+        on_vcpu(
+            [=](Vcpu& v) {
+                const RunState state = v.run_state();
+                const bool allowed = (state == RunState::running && when_running) ||
+                                     (state == RunState::paused && when_paused);
+                if (allowed) {
+                    act(v);
+                }
+                return std::pair(allowed, state);
+            },
+            [reply = std::move(reply)](std::pair<bool, RunState> result) {
+                if (result.first) {
+                    reply(synthfs::success());
+                } else {
+                    reply(wrong_state(result.second));
+                }
+            });
+    };
+    const auto verb = [&ctl, act_if](const char* name, bool when_running, bool when_paused,
+                                     void (*act)(Vcpu&)) {
         ctl.verbs.push_back({.name = name,
                              .usage = name,
-                             .run = [this, when_running, when_paused, act](
-                                        RequestPtr, const Command&, CheckedReply<> reply) {
-                                 on_vcpu(
-                                     [=](Vcpu& v) {
-                                         const RunState state = v.run_state();
-                                         const bool allowed =
-                                             (state == RunState::running && when_running) ||
-                                             (state == RunState::paused && when_paused);
-                                         if (allowed) {
-                                             act(v);
-                                         }
-                                         return std::pair(allowed, state);
-                                     },
-                                     [reply = std::move(reply)](std::pair<bool, RunState> result) {
-                                         if (result.first) {
-                                             reply(synthfs::success());
-                                         } else {
-                                             reply(wrong_state(result.second));
-                                         }
-                                     });
+                             .run = [=](RequestPtr, const Command&, CheckedReply<> reply) {
+                                 act_if(when_running, when_paused, act, std::move(reply));
                              }});
     };
     verb("pause", true, false, [](Vcpu& v) { v.pause(); });
     verb("resume", false, true, [](Vcpu& v) { v.resume(); });
+    ctl.verbs.push_back({.name = "step",
+                         .max_args = 1,
+                         .usage = "step [n]",
+                         .run =
+                             [act_if](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                 const auto count = parse_steps(command);
+                                 if (!count) {
+                                     reply(count.error());
+                                     return;
+                                 }
+                                 act_if(
+                                     false, true, [n = count.value()](Vcpu& v) { v.step(n); },
+                                     std::move(reply));
+                             },
+                         .check = check_steps});
     verb("reset", true, true, [](Vcpu& v) { v.reset(); });
     verb("stop", true, true, [](Vcpu& v) { v.switch_off(vmcore::OffReason::stop); });
     verb("powerdown", true, false, [](Vcpu& v) { v.machine().press_power_button(); });
@@ -387,6 +411,37 @@ synthfs::NodePtr LiveDir::make_mem() {
             [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });
     };
     return synthfs::make_data_file(std::move(file));
+}
+
+synthfs::NodePtr LiveDir::make_bp() {
+    synthfs::TextFile file{.mode = 0600, .name = "bp", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu([](Vcpu& v) { return print_breakpoints(v.machine().cpu().breakpoints.list()); },
+                [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
+    };
+    // The open need not wait for it: commands are done in order.
+    file.truncate = [this]() -> Checked<> {
+        vcpu_->post([](Vcpu& v) { v.machine().cpu().set_breakpoints({}); });
+        return synthfs::success();
+    };
+    file.write = [this](RequestPtr, synthfs::TextWrite write, CheckedReply<> reply) {
+        auto list = parse_breakpoints(write.text);
+        if (!list) {
+            reply(list.error());
+            return;
+        }
+        on_vcpu(
+            [more = std::move(list.value())](Vcpu& v) -> Checked<> {
+                BreakpointList all = v.machine().cpu().breakpoints.list();
+                if (auto added = add_breakpoints(all, more); !added) {
+                    return added;
+                }
+                v.machine().cpu().set_breakpoints(std::move(all));
+                return synthfs::success();
+            },
+            [reply = std::move(reply)](Checked<> done) { reply(std::move(done)); });
+    };
+    return synthfs::make_text_file(std::move(file));
 }
 
 synthfs::NodePtr LiveDir::make_jit() {

@@ -19,9 +19,9 @@ namespace ennead::srv {
 
 // The server mounts this tree and shows its files under /vm/N. Two of them are for the server
 // itself:
-//   ctl     `pause` `resume` `reset` `stop` `powerdown` `nmi`
-//   events  `running`, `paused`, `off reason cputime_ns instructions`; and for every failed
-//   operation here
+//   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi`
+//   events  `running`, `paused`, `off reason cputime_ns instructions`; `breakpoint address kinds`
+//           before the `paused` that comes of it; and for every failed operation here
 //           `error errno file column 'command' 'text'` (column -1: none), told before the operation
 //           answers
 // I/O thread only.
@@ -39,6 +39,7 @@ class LiveDir {
     void com_output(unsigned port, std::string_view bytes) { com_[port]->append(bytes); }
     void state_changed(vmcore::RunState state, vmcore::OffReason reason,
                        std::uint64_t instructions);
+    void breakpoint_hit(const vmcore::BreakpointHit& hit);
     void input_room();
     // A line for the VM's `error` file that no operation on a file caused.
     void report(const std::string& file, int errnum, std::string text);
@@ -55,6 +56,7 @@ class LiveDir {
     [[nodiscard]] synthfs::NodePtr make_consctl();
     [[nodiscard]] synthfs::NodePtr make_regs();
     [[nodiscard]] synthfs::NodePtr make_mem();
+    [[nodiscard]] synthfs::NodePtr make_bp();
     [[nodiscard]] synthfs::NodePtr make_stats();
     [[nodiscard]] synthfs::NodePtr make_jit();
 

@@ -148,7 +148,8 @@ Checked<> VmProcess::build(const StartMessage& message) {
         return make_fault(number, "%s", machine.error().message().c_str());
     }
     vcpu_ = std::make_unique<vmcore::Vcpu>(
-        std::move(machine.value()), [this](vmcore::RunState state, vmcore::OffReason reason) {
+        std::move(machine.value()),
+        [this](vmcore::RunState state, vmcore::OffReason reason) {
             auto tell = [this, state, reason, count = vcpu_->machine().cpu().state.instructions] {
                 boost::asio::post(io_, [this, state, reason, count] {
                     live_->state_changed(state, reason, count);
@@ -159,6 +160,9 @@ Checked<> VmProcess::build(const StartMessage& message) {
             } else {
                 tell();
             }
+        },
+        [this](const vmcore::BreakpointHit& hit) {
+            boost::asio::post(io_, [this, hit] { live_->breakpoint_hit(hit); });
         });
     guest_root_->attach(*vcpu_);
     live_->attach(*vcpu_);

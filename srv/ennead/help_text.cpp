@@ -24,7 +24,7 @@ At the top
     version  help  ctl (quit)
 
 In N/
-    ctl      start pause resume reset stop powerdown nmi kill destroy set; `set key value`
+    ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
              bind [-abcor] source target, unbind [source] target
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
@@ -33,6 +33,7 @@ In N/
     consctl  `size rows columns`, `break`
     regs     registers; written while paused
     mem      physical memory, as large as it is; written while paused
+    bp       breakpoints: `rwx address length hits`; > replaces, >> adds
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code

@@ -34,6 +34,8 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
         std::function<void(std::string_view bytes)> console;
         std::function<void()> running;
         std::function<void()> paused;
+        // `address kinds`; `paused` comes next.
+        std::function<void(const std::string&)> breakpoint;
         // Told when the console has been read to its end, so nothing that the guest printed comes
         // after it.
         std::function<void(Off)> off;

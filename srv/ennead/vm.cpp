@@ -273,7 +273,7 @@ void Vm::status_text(CheckedReply<std::string> reply) {
               self->end_.code + ' ' + seconds_text(self->uptime()) + ' ' +
               std::to_string(self->instructions_) + '\n');
     };
-    if (state_ != VmState::running || !tree()) {
+    if ((state_ != VmState::running && state_ != VmState::paused) || !tree()) {
         tell(std::nullopt);
         return;
     }
@@ -407,6 +407,7 @@ RemoteMachine::Hooks Vm::machine_hooks() {
                         enter(VmState::paused);
                     }
                 },
+            .breakpoint = [this](const std::string& what) { emit("breakpoint " + what); },
             .off = [this](const RemoteMachine::Off& off) { machine_off(off); },
             .error =
                 [this](synthfs::ErrorRecord record) {

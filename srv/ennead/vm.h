@@ -73,7 +73,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& events() const { return events_; }
     [[nodiscard]] const std::shared_ptr<synthfs::WaitFile>& wait() const { return wait_; }
 
-    // `state reason exit uptime insns`. A running machine is asked how many instructions it has
+    // `state reason exit uptime insns`. A machine that is on is asked how many instructions it has
     // done; if it does not answer at once, the number is the last one known.
     void status_text(synthfs::CheckedReply<std::string> reply);
     // The VM's row in the list of all.

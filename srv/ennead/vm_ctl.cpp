@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The verbs of `N/ctl`.
+#include "srv/common/step_count.h"
 #include "srv/ennead/vm_dir.h"
 #include "srv/ennead/vm_table.h"
 #include "synthfs/ctl_file.h"
@@ -53,6 +54,23 @@ synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm)
         plain(verb,
               [verb](Vm& self, CheckedReply<> reply) { self.control(verb, std::move(reply)); });
     }
+    ctl.verbs.push_back(Verb{.name = "step",
+                             .max_args = 1,
+                             .usage = "step [n]",
+                             .run =
+                                 [weak](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                     const auto count = parse_steps(command);
+                                     const auto self = weak.lock();
+                                     if (!count) {
+                                         reply(count.error());
+                                     } else if (self) {
+                                         self->control("step " + std::to_string(count.value()),
+                                                       std::move(reply));
+                                     } else {
+                                         reply(destroyed());
+                                     }
+                                 },
+                             .check = check_steps});
     plain("kill", [](Vm& self, CheckedReply<> reply) { reply(self.kill()); });
     plain("destroy", [&table](Vm& self, CheckedReply<> reply) {
         // Answered first: afterwards this file answers ENODEV.

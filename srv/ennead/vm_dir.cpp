@@ -172,6 +172,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("consctl", 0600, false),
         live("regs", 0600, false),
         live("mem", 0600, false, memory_size),
+        live("bp", 0600, false),
         live("stats", 0444, false),
         directory("jit", 0555, jit()),
         {.name = "root",

@@ -42,7 +42,14 @@ class Sample:
 def ask():
     read_some()
     before = time.monotonic()
-    os.write(fd, b"s")
+    while True:
+        try:
+            os.write(fd, b"s")
+            break
+        except BlockingIOError:  # the file's other end is not open yet
+            select.select([], [fd], [], 1)
+            if time.monotonic() - before > 60:
+                sys.exit("com1 takes nothing")
     text = b""
     while b"\n" not in text:
         if time.monotonic() - before > 60:

@@ -480,6 +480,95 @@ TEST_F(RealVm, runs_speaks_pauses_and_stops) {
     EXPECT_EQ(rmdir("1"), 0);
 }
 
+TEST_F(RealVm, step_does_so_many_instructions) {
+    set_kernel(code::kSpin);
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_EQ(echo("eip 0x100000", "1/regs"), 0);
+    const auto instructions = [this] {
+        const std::string line = status("1", 5);
+        return std::stoull(line.substr(line.rfind(' ')));
+    };
+    const auto before = instructions();
+    EXPECT_EQ(echo("step", "1/ctl"), 0);
+    EXPECT_NE(cat("1/regs").find("\neip 0x00100006\n"), std::string::npos);
+    EXPECT_EQ(instructions(), before + 1);
+    EXPECT_EQ(echo("step 0x10\nstep 3", "1/ctl"), 0);
+    EXPECT_NE(cat("1/regs").find("\neip 0x00100000\n"), std::string::npos);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_EQ(instructions(), before + 20);
+    // A bad line keeps those before it from being done.
+    for (const char* bad :
+         {"step 0", "step x", "step -1", "step 1 2", "step 18446744073709551616"}) {
+        EXPECT_EQ(echo(std::string("step\n") + bad, "1/ctl"), EINVAL) << bad;
+    }
+    EXPECT_EQ(instructions(), before + 20);
+    EXPECT_EQ(echo("step 18446744073709551615", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("step", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "paused - -"));
+}
+
+TEST_F(RealVm, breakpoints_are_a_list_and_pause_what_hits_them) {
+    set_kernel(code::kSpin);
+    EXPECT_EQ(echo("x 0x100000", "1/bp"), EBUSY);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(cat("1/bp"), "");
+    const auto add = [this](const std::string& lines) {
+        return write(open(file("1/bp"), O_WRONLY | O_APPEND).handle, lines + '\n');
+    };
+    // Nothing of these is ever hit.
+    EXPECT_EQ(echo("wr 0x280000 4096 7\n# what follows\n\nx 2097152", "1/bp"), 0);
+    EXPECT_EQ(add("r 0xffffffff"), 0);
+    const std::string list = "rw 0x00280000 4096 7\nx 0x00200000 1 0\nr 0xffffffff 1 0\n";
+    EXPECT_EQ(cat("1/bp"), list);
+    for (const char* bad :
+         {"x", "q 1", "rr 1", "x 1 2", "rwx 1 4", "r 1 0", "r 1 4097", "r 0xffffffff 2",
+          "r 0x100000000", "r one", "r 1 1 x", "r 1 1 1 1", "'r 1"}) {
+        EXPECT_EQ(add(std::string("r 5\n") + bad), EINVAL) << bad;
+        EXPECT_NE(cat("1/error").find(std::string("    ") + bad), std::string::npos) << bad;
+    }
+    std::string many;
+    for (int i = 0; i < 62; ++i) {
+        many += "r " + std::to_string(0x280000 + i) + '\n';
+    }
+    EXPECT_EQ(add(many), ENOSPC);
+    EXPECT_EQ(cat("1/bp"), list);
+    EXPECT_EQ(add(list + "rw 0x280000 4096 9"), 0);  // each takes its own place
+    EXPECT_EQ(cat("1/bp"), "rw 0x00280000 4096 9\nx 0x00200000 1 0\nr 0xffffffff 1 0\n");
+    EXPECT_EQ(status("1"), "running - -");
+
+    open(file("1/bp"), O_WRONLY | O_TRUNC);
+    EXPECT_EQ(cat("1/bp"), "");
+    EXPECT_EQ(echo("w 0x300003", "1/bp"), 0);
+    // Once the hit is counted the machine is paused, whatever the server has heard by then.
+    const auto is = [this](const std::string& text) {
+        return run_until([&] { return cat("1/bp") == text; });
+    };
+    ASSERT_TRUE(is("w 0x00300003 1 1\n"));
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_NE(read(open(file("1/events"), O_RDONLY).handle).find(" breakpoint 0x00300003 w\n"),
+              std::string::npos);
+    EXPECT_NE(cat("1/regs").find("\neip 0x00100006\n"), std::string::npos);
+    EXPECT_EQ(add("x 0x100006"), 0);  // stands next each time, and is passed
+    for (int hits = 2; hits <= 5; ++hits) {
+        EXPECT_EQ(echo("resume", "1/ctl"), 0);
+        ASSERT_TRUE(is("w 0x00300003 1 " + std::to_string(hits) + "\nx 0x00100006 1 0\n"));
+    }
+    EXPECT_EQ(echo("step 1000", "1/ctl"), 0);
+    ASSERT_TRUE(is("w 0x00300003 1 6\nx 0x00100006 1 0\n"));
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    EXPECT_EQ(cat("1/error").find("ctl"), std::string::npos);
+    open(file("1/bp"), O_WRONLY | O_TRUNC);
+    EXPECT_EQ(echo("resume", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "running - -"));
+}
+
 TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     set_kernel(code::kPowerOff);
     for (int boot = 0; boot < 2; boot++) {

@@ -14,9 +14,13 @@ class Translations;
 
 // Why run() came back; several may hold at once.
 struct ExitReasons {
-    bool budget = false;    // the instruction budget is used up
-    bool requested = false;  // kRequestExit was set (and has been cleared); nothing else was looked at
-    bool halted = false;    // HLT, and nothing to wake it yet
+    bool budget = false;  // the instruction budget is used up
+    bool requested =
+        false;            // kRequestExit was set (and has been cleared); nothing else was looked at
+    bool halted = false;  // HLT, and nothing to wake it yet
+    // One set from outside was hit (Cpu::breakpoints): if on execution, the instruction stands at
+    // EIP. A run that ends for its budget may have hit one as well.
+    bool breakpoint = false;
     bool shutdown = false;  // triple fault: the CPU does nothing more until reset
 };
 
@@ -24,12 +28,12 @@ class Engine {
   public:
     static constexpr u64 kExactBudget = 4096;
     virtual ~Engine() = default;
-    // Runs on the vCPU thread until there is a reason to leave. At least one reason is set. The state is
-    // precise on return: eip stands at the next instruction. A budget below kExactBudget is used up to the last
-    // instruction, a greater one may leave a few.
+    // Runs on the vCPU thread until there is a reason to leave. At least one reason is set. The
+    // state is precise on return: eip stands at the next instruction. A budget below kExactBudget
+    // is used up to the last instruction, a greater one may leave a few.
     virtual ExitReasons run(u64 budget_instructions) = 0;
-    // Something outside changed what translations were made from: control registers written through the register
-    // file, ROM protection. (Changes of guest memory are told to GuestRam::written().)
+    // Something outside changed what translations were made from: control registers written through
+    // the register file, ROM protection. (Changes of guest memory are told to GuestRam::written().)
     virtual void flush() = 0;
     // What it has counted since power-on, as names and values in the order to be shown: the main
     // things.

@@ -286,7 +286,7 @@ bool deliver(Cpu& cpu, Event event, Class kind) {
     cpu.state.halted = false;
     cpu.state.interrupt_shadow = false;
     while (!enter(cpu, event)) {
-        (void)cpu.take_pending_debug();  // of the part of the frame that was pushed
+        cpu.drop_data_hits();  // of the part of the frame that was pushed
         GuestFault second = cpu.fault();
         note_exception(cpu.state, second);
         switch (combine(kind, class_of(second.vector))) {
@@ -355,7 +355,7 @@ bool deliver_fault(Cpu& cpu, const GuestFault& fault) {
         cpu.state.eip =
             cpu.next_eip;  // the instruction is complete, whatever becomes of the delivery
     } else {
-        (void)cpu.take_pending_debug();
+        cpu.drop_data_hits();
     }
     const GuestFault copy = fault;  // it may be cpu.fault(), which the delivery overwrites
     note_exception(cpu.state, copy);

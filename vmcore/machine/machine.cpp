@@ -87,6 +87,9 @@ Result<> Machine::build() {
     }
     const std::lock_guard lock(pc_mutex_);
     console_ = std::make_unique<LineMixer>(pc->timers, hooks_.console_output);
+    if (pc_) {
+        pc->cpu.set_breakpoints(pc_->cpu.breakpoints.list());
+    }
     pc_.swap(pc);
     virtio_speaks_ = false;
     return success();

@@ -99,6 +99,7 @@ class Machine {
 
     // Gives and clears the guest's last request.
     [[nodiscard]] MachineRequest take_request();
+    [[nodiscard]] bool has_request() const { return request_ != MachineRequest::none; }
     // Moves what is buffered: output to the hooks, input to the guest. To be called between runs of
     // guest code.
     void exchange_bytes();

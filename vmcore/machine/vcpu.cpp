@@ -20,14 +20,21 @@ u64 next_slice(u64 slice, u64 took_ns) {
     return std::clamp(std::min(fitting, slice * 2), kLeastSlice, kLongestSlice);
 }
 
+// How many instructions of step() are done between two looks at the clock and at commands; about
+// as long as a slice.
+constexpr unsigned kStepsAtOnce = 1024;
+
 // vm(4): ten resets in ten seconds are a loop.
 constexpr std::size_t kResetLoopCount = 10;
 constexpr u64 kResetLoopNs = 10'000'000'000;
 
 }  // namespace
 
-Vcpu::Vcpu(std::unique_ptr<Machine> machine, StateChanged changed)
-    : machine_(std::move(machine)), changed_(std::move(changed)), thread_([this] { loop(); }) {}
+Vcpu::Vcpu(std::unique_ptr<Machine> machine, StateChanged changed, BreakpointTold breakpoint)
+    : machine_(std::move(machine)),
+      changed_(std::move(changed)),
+      breakpoint_(std::move(breakpoint)),
+      thread_([this] { loop(); }) {}
 
 Vcpu::~Vcpu() {
     {
@@ -52,15 +59,26 @@ void Vcpu::pause() {
     if (run_state_ == RunState::running) {
         machine_->clock().stop();
         run_state_ = RunState::paused;
+        steps_left_.reset();
         changed_(run_state_, OffReason::stop);
     }
 }
 
 void Vcpu::resume() {
     if (run_state_ == RunState::paused) {
+        Cpu& cpu = machine_->cpu();
+        cpu.breakpoints.pass(LinearAddr{cpu.state.segment(Seg::cs).base + cpu.state.eip});
         machine_->clock().run();
         run_state_ = RunState::running;
         changed_(run_state_, OffReason::stop);
+    }
+}
+
+void Vcpu::step(u64 count) {
+    if (run_state_ == RunState::paused && count != 0) {
+        steps_left_ = count;
+        resume();
+        (void)run_steps();
     }
 }
 
@@ -69,6 +87,7 @@ void Vcpu::switch_off(OffReason reason) {
         machine_->clock().stop();
         machine_->finish_output();
         run_state_ = RunState::off;
+        steps_left_.reset();
         changed_(run_state_, reason);
     }
 }
@@ -129,35 +148,84 @@ void Vcpu::run_commands() {
 }
 
 void Vcpu::run_guest() {
+    const bool halted = steps_left_ ? run_steps() : run_slice();
+    if (halted && run_state_ == RunState::running) {
+        sleep_until_needed();
+    }
+}
+
+// True: the guest halts.
+bool Vcpu::run_slice() {
     const u64 before = machine_->clock().now_ns();
     machine_->timers().run_due();
     const ExitReasons why = machine_->engine().run(slice_);
     if (why.budget) {
         slice_ = next_slice(slice_, machine_->clock().now_ns() - before);
     }
+    return goes_on(why) && why.halted;
+}
+
+// One by one: a run of several that ends early does not tell how many deliveries it did. True: the
+// guest halts.
+bool Vcpu::run_steps() {
+    machine_->timers().run_due();
+    ExitReasons why;
+    for (unsigned n = 0; n < kStepsAtOnce && *steps_left_ != 0; ++n) {
+        why = machine_->engine().run(1);
+        if (why.budget || why.shutdown) {
+            --*steps_left_;
+        }
+        // A command that waits (`requested`) has its turn soon enough.
+        if (why.halted || why.shutdown || machine_->cpu().breakpoints.hit() ||
+            machine_->has_request()) {
+            break;
+        }
+    }
+    const bool walked = *steps_left_ == 0;
+    const bool halted = goes_on(why) && why.halted;
+    if (walked) {
+        pause();
+    }
+    return halted;
+}
+
+void Vcpu::tell_breakpoints() {
+    const std::vector<BreakpointHit> hits = machine_->cpu().breakpoints.take_hits();
+    if (hits.empty()) {
+        return;
+    }
+    for (const BreakpointHit& hit : hits) {
+        if (breakpoint_) {
+            breakpoint_(hit);
+        }
+    }
+    pause();
+}
+
+// What follows a run of guest code. False: the machine was reset, or is off.
+bool Vcpu::goes_on(const ExitReasons& why) {
+    tell_breakpoints();
     machine_->exchange_bytes();
     if (why.shutdown) {
         // A PC's chipset answers the shutdown cycle with a reset; some guests reboot by it.
         machine_->tell_triple_fault();
         guest_reset();
-        return;
+        return false;
     }
     switch (machine_->take_request()) {
         case MachineRequest::none:
-            break;
+            return true;
         case MachineRequest::power_off:
             switch_off(OffReason::poweroff);
-            return;
+            return false;
         case MachineRequest::panic:
             switch_off(OffReason::panic);
-            return;
+            return false;
         case MachineRequest::reset:
             guest_reset();
-            return;
+            return false;
     }
-    if (why.halted) {
-        sleep_until_needed();
-    }
+    return true;
 }
 
 void Vcpu::sleep_until_needed() {

@@ -51,8 +51,9 @@ inline MachineHooks hooks_into(Told& told) {
 }
 
 inline std::unique_ptr<Machine> make_machine(Told& told, std::vector<u8> code,
-                                             u64 memory_bytes = 4 << 20) {
-    auto machine = Machine::create({.memory_bytes = memory_bytes,
+                                             EngineKind engine = EngineKind::jit) {
+    auto machine = Machine::create({.memory_bytes = 4 << 20,
+                                    .engine = engine,
                                     .kernel = TinyKernel{.code = std::move(code)}.image(),
                                     .initrds = {},
                                     .command_line = "test"},

@@ -73,8 +73,9 @@ bool Cpu::check_alignment(LinearAddr address, u32 size) {
 }
 
 void Cpu::note_data_breakpoints(LinearAddr address, u32 size, Access access) {
-    if (data_breakpoints_) {
+    if ((watched_ & kWatchData) != 0) {
         pending_debug_ |= match_data_breakpoints(state, address, size, access);
+        breakpoints.note_access(address, size, access);
     }
 }
 
@@ -109,10 +110,16 @@ bool Cpu::probe_store(Seg seg, u32 offset, u32 size) {
                          mmu.probe(address, size, Access::write, mmu.user(), fault_));
 }
 
+void Cpu::set_breakpoints(std::vector<Breakpoint> list) {
+    breakpoints.set(std::move(list));
+    mode_changed();
+}
+
 void Cpu::mode_changed() {
     v86_ = state.v86();
     const BreakpointKinds armed = armed_breakpoints(state);
-    data_breakpoints_ = armed.data;
+    watched_ = static_cast<u8>((armed.data || breakpoints.on_data() ? kWatchData : 0) |
+                               (breakpoints.on_execution() ? kWatchExecution : 0));
     port_breakpoints_ = armed.port;
     for (unsigned i = 0; i < kSegCount; ++i) {
         derive_segment(i);

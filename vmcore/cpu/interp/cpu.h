@@ -7,11 +7,13 @@
 #include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "vmcore/cpu/arena.h"
 #include "vmcore/cpu/decode/insn.h"
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/fault.h"
+#include "vmcore/cpu/interp/breakpoints.h"
 #include "vmcore/cpu/mmu/mmu.h"
 #include "vmcore/cpu/state.h"
 #include "vmcore/devices/clock.h"
@@ -55,6 +57,16 @@ class Cpu {
     [[nodiscard]] u32 pending_debug() const { return pending_debug_; }
     void add_pending_debug(u32 dr6_bits) { pending_debug_ |= dr6_bits; }
     u32 take_pending_debug() { return std::exchange(pending_debug_, 0u); }
+
+    // Those set from outside. The loop leaves before anything else once they have been hit.
+    Breakpoints breakpoints;
+    // At most Breakpoints::kMost.
+    void set_breakpoints(std::vector<Breakpoint> list);
+    // An access that was part of what has faulted hits nothing.
+    void drop_data_hits() {
+        pending_debug_ = 0;
+        breakpoints.drop_hits();
+    }
 
     // --- registers
     // -----------------------------------------------------------------------------------------
@@ -109,7 +121,8 @@ class Cpu {
     // --------------------------------------- #AC if CR0.AM, EFLAGS.AC and CPL 3 ask for it.
     // `size`: bytes, more than 8 count as 8.
     [[nodiscard]] bool check_alignment(LinearAddr address, u32 size);
-    // The data breakpoints that an access hit, which has succeeded, go to pending_debug().
+    // The data breakpoints that an access hit, which has succeeded, go to pending_debug(), and
+    // those from outside to `breakpoints`.
     void note_data_breakpoints(LinearAddr address, u32 size, Access access);
 
     // --- stack, with SS.B deciding between ESP and SP
@@ -177,8 +190,8 @@ class Cpu {
         set_not_flat(kSegmentNotFlat << index, true);
     }
     // 32-bit protected mode at CPL 0 or 3, with CS, SS, DS and ES reaching from 0 to 4 GiB and no
-    // access watched (alignment checks, data breakpoints): a linear address is all that an access
-    // needs.
+    // access watched (alignment checks, data breakpoints) nor execution (breakpoints from outside):
+    // a linear address is all that an access needs.
     [[nodiscard]] bool flat() const { return not_flat_ == 0; }
     // Sets CPL and what hangs on it. VM changes with it: into virtual-8086 mode and out of it.
     void set_cpl(unsigned cpl) {
@@ -209,8 +222,8 @@ class Cpu {
                              (state.eflags & eflags::kAc) != 0 && state.protected_mode();
         set_not_flat(kModeNotFlat, !state.protected_mode() || state.v86() ||
                                        (state.cpl != 0 && state.cpl != 3) || alignment_checked_ ||
-                                       data_breakpoints_);
-        mmu.privilege_changed(alignment_checked_ || data_breakpoints_);
+                                       watched_ != 0);
+        mmu.privilege_changed(alignment_checked_ || (watched_ & kWatchData) != 0);
     }
     void set_parts(unsigned index, u32 base, u32 limit, u16 selector, u16 attr) {
         Segment& segment = state.seg[index];
@@ -241,8 +254,10 @@ class Cpu {
     u8 not_flat_ = kModeNotFlat;
     bool v86_ = false;                // what the segments' rights were derived under
     bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
-    bool data_breakpoints_ = false;   // DR7 arms at least one on data
-    bool port_breakpoints_ = false;   // DR7 arms at least one on ports
+    // What breakpoints look at: DR7's on data, and those from outside.
+    static constexpr u8 kWatchData = 1u << 0, kWatchExecution = 1u << 1;
+    u8 watched_ = 0;
+    bool port_breakpoints_ = false;  // DR7 arms at least one on ports
     u32 pending_debug_ = 0;
 };
 

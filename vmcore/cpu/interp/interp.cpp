@@ -52,7 +52,8 @@ inline bool Interpreter::needs_attention() const {
     constexpr u32 kArmed = 0xff;  // DR7: L0…G3
     return ((state_.eflags & (eflags::kTf | eflags::kRf)) | (state_.dr[7] & kArmed) |
             held_requests_ | state_.requests.load(std::memory_order_relaxed) |
-            cpu_.pending_debug() | u32{state_.interrupt_shadow} | u32{state_.halted}) != 0;
+            cpu_.pending_debug() | cpu_.breakpoints.attention() | u32{state_.interrupt_shadow} |
+            u32{state_.halted}) != 0;
 }
 
 // The instruction at EIP; null: cpu.fault() says why there is none. Good until the next call.
@@ -103,7 +104,8 @@ ExitReasons Interpreter::run(u64 budget_instructions) {
         held_requests_ |= kRequestInterrupt;
     }
     for (;;) {
-        // Before all else, so that what is between two instructions is the same wherever a budget ends.
+        // Before all else, so that what is between two instructions is the same wherever a budget
+        // ends.
         if (state_.instructions >= end_) [[unlikely]] {
             reasons.budget = true;
             break;
@@ -140,6 +142,10 @@ ExitReasons Interpreter::run(u64 budget_instructions) {
 }
 
 Interpreter::Next Interpreter::attend(ExitReasons& reasons) {
+    if (cpu_.breakpoints.hit()) {
+        reasons.breakpoint = true;
+        return Next::leave;
+    }
     // Traps of the instruction before. A load of SS holds them off for one more (SDM vol 3A
     // §6.8.3).
     const bool held = state_.interrupt_shadow && hold_debug_;
@@ -160,7 +166,8 @@ Interpreter::Next Interpreter::attend(ExitReasons& reasons) {
         return Next::leave;
     }
     if (reasons.requested) {
-        // Not `halted`, even if it is: what could wake it has not been looked at. The next run tells.
+        // Not `halted`, even if it is: what could wake it has not been looked at. The next run
+        // tells.
         return Next::leave;
     }
     if (delivered) {
@@ -169,6 +176,17 @@ Interpreter::Next Interpreter::attend(ExitReasons& reasons) {
     if (state_.halted) {
         reasons.halted = true;
         return Next::leave;
+    }
+    if (cpu_.breakpoints.on_execution()) {
+        const LinearAddr address{state_.segment(Seg::cs).base + state_.eip};
+        const bool passed = cpu_.breakpoints.passes(address);
+        cpu_.breakpoints.end_pass();
+        // RF: the instruction was begun before (SDM vol 3B §17.3.1.1).
+        if (!passed && (state_.eflags & eflags::kRf) == 0 &&
+            cpu_.breakpoints.note_execution(address)) {
+            reasons.breakpoint = true;
+            return Next::leave;
+        }
     }
     const bool careful = state_.interrupt_shadow || (state_.dr[7] & 0xff) != 0 ||
                          (state_.eflags & (eflags::kTf | eflags::kRf)) != 0;
@@ -185,7 +203,10 @@ bool Interpreter::take_requests(ExitReasons& reasons, bool& delivered) {
         reasons.requested = true;
         return true;
     }
-    if (state_.interrupt_shadow) {
+    // Who goes on from a breakpoint wants the instruction there to be done, not to come back to it.
+    const bool passes =
+        cpu_.breakpoints.passes(LinearAddr{state_.segment(Seg::cs).base + state_.eip});
+    if (state_.interrupt_shadow || (passes && !state_.halted)) {
         return true;
     }
     if ((held_requests_ & kRequestNmi) != 0 && !state_.nmi_blocked) {

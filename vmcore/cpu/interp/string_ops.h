@@ -55,7 +55,7 @@ inline void suspend_repeat(Cpu& cpu) {
 // the way.
 inline bool repeat_interrupted(const Cpu& cpu) {
     return (cpu.state.eflags & eflags::kTf) != 0 || cpu.pending_debug() != 0 ||
-           cpu.state.requests.load(std::memory_order_relaxed) != 0;
+           cpu.breakpoints.hit() || cpu.state.requests.load(std::memory_order_relaxed) != 0;
 }
 
 // Runs `step` once, or for REP as often as ECX says. `step(done)` handles one element and sets

@@ -134,7 +134,9 @@ ExitReasons Jit::run(u64 budget_instructions) {
     shut_down_ = false;
     tsc_rate_.forget();
     ExitReasons reasons;
-    const auto over = [](const ExitReasons& r) { return r.requested || r.halted || r.shutdown; };
+    const auto over = [](const ExitReasons& r) {
+        return r.requested || r.halted || r.shutdown || r.breakpoint;
+    };
     for (;;) {
         // Too few for whole blocks: the interpreter does them only if the budget is to be obeyed.
         const bool few = state_.instructions + jit::kMostUnpolled >= end_;
