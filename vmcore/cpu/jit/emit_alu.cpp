@@ -54,9 +54,9 @@ Generic generic(const Insn& insn) {
         case Op::bts:
         case Op::btr:
         case Op::btc:
-            return {!(insn.has_memory && insn.src != kNoRegister), Use::modify};
+            return {!is_bit_string(insn), Use::modify};
         case Op::bt:
-            return {!(insn.has_memory && insn.src != kNoRegister), Use::read};
+            return {!is_bit_string(insn), Use::read};
         case Op::cmp:
         case Op::test:
         case Op::mul:

@@ -24,8 +24,8 @@ bool same_registers(const Insn& a, const Insn& b) {
 bool BlockEmitter::may_share(const Insn& insn) {
     const unsigned size = insn.has_memory ? memory_operand_bytes(insn) : 0;
     return size != 0 && size <= 16 && insn.op != Op::lea && insn.op != Op::nop &&
-           insn.base != kNoRegister && insn.address_size == 4 && insn.segment != Seg::fs &&
-           insn.segment != Seg::gs && insn.segment != Seg::cs;
+           !is_bit_string(insn) && insn.base != kNoRegister && insn.address_size == 4 &&
+           insn.segment != Seg::fs && insn.segment != Seg::gs && insn.segment != Seg::cs;
 }
 
 // Whether the frame's check covers the memory operand of the step.

@@ -91,9 +91,9 @@ bool changes_ebp(const Insn& insn) {
 }
 
 bool operand_in_frame(const Insn& insn, u8 base) {
-    return insn.has_memory && insn.base == base && insn.index == kNoRegister &&
-           insn.address_size == 4 && insn.segment != Seg::fs && insn.segment != Seg::gs &&
-           insn.segment != Seg::cs;
+    return insn.has_memory && !is_bit_string(insn) && insn.base == base &&
+           insn.index == kNoRegister && insn.address_size == 4 && insn.segment != Seg::fs &&
+           insn.segment != Seg::gs && insn.segment != Seg::cs;
 }
 
 struct Candidate {

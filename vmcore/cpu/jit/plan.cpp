@@ -110,6 +110,11 @@ bool ends_block(const Insn& insn) {
            insn.op != Op::popf;
 }
 
+bool is_bit_string(const Insn& insn) {
+    return insn.has_memory && insn.src != kNoRegister &&
+           (insn.op == Op::bt || insn.op == Op::bts || insn.op == Op::btr || insn.op == Op::btc);
+}
+
 bool is_x87(const Insn& insn) {
     return insn.op >= Op::fpu_d8 && insn.op <= Op::fpu_df;
 }

@@ -67,6 +67,9 @@ void plan_block(u32 eip, bool user, const u8* page, bool exact_flags, bool plain
 // Whether the operand in memory may be written: a guess on the safe side.
 [[nodiscard]] bool writes_operand(const Insn& insn);
 
+// BT and its kin with a register that says how far from the operand's address the bit lies.
+[[nodiscard]] bool is_bit_string(const Insn& insn);
+
 // Whether it works on x87, MMX or SSE state.
 [[nodiscard]] bool uses_fpu(const Insn& insn);
 

@@ -204,6 +204,22 @@ TEST_P(differences, a_trap_at_a_budgets_end_costs_what_it_costs_elsewhere) {
     EXPECT_EQ(machine.state.gpr[kEax], 1u);
 }
 
+TEST_P(differences, bts_far_from_its_operand_does_not_dirty_the_operands_page) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.state.gpr[kEbx] = kData;
+    machine.state.gpr[kEcx] = 0x3000 * 8;
+    // mov eax,[ebx]; bts [ebx],ecx; hlt
+    EXPECT_TRUE(machine.run("8b 03 0f ab 0b f4", kBudget).halted);
+    EXPECT_EQ(machine.peek<u8>(kData + 0x3000), 1);
+    constexpr u32 kDirty = 1u << 6;
+    const auto entry = [&](u32 linear) {
+        return machine.peek<u32>(TestMachine::kPageTable + linear / 4096 * 4);
+    };
+    EXPECT_EQ(entry(kData) & kDirty, 0u);
+    EXPECT_EQ(entry(kData + 0x3000) & kDirty, kDirty);
+}
+
 TEST_P(differences, faults_that_follow_on_each_other_obey_the_budget) {
     TestMachine machine(GetParam());
     machine.write(TestMachine::kHandlers + 6 * 16, "0f 0b");  // #UD: ud2
