@@ -133,7 +133,7 @@ u32 BlockEmitter::table_for(AccessKind kind) const {
 void BlockEmitter::open_access(Gp address, unsigned size, AccessKind kind) {
     open_ = stub(Stub::Kind::access);
     open_.access = kind;
-    open_.size = static_cast<u8>(size);
+    open_.size = static_cast<u16>(size);
     open_.gp = static_cast<u8>(address.id());
     a_.test(r13, r13);
     open_.from[open_.from_count++] = jump_later(CondCode::kZ);

@@ -120,7 +120,7 @@ class BlockEmitter {
         };
         Kind kind{};
         AccessKind access{};
-        u8 size = 0;          // access: in bytes
+        u16 size = 0;         // access, share: in bytes
         u8 gp = 0;            // access: the host register with the address
         u8 level = 0;         // fpu
         bool resumes = true;  // access: the block goes on if the instruction was finished for it

@@ -204,6 +204,22 @@ TEST_P(differences, a_trap_at_a_budgets_end_costs_what_it_costs_elsewhere) {
     EXPECT_EQ(machine.state.gpr[kEax], 1u);
 }
 
+// 256 bytes do not fit into a byte.
+TEST_P(differences, a_row_of_accesses_over_256_bytes_sees_the_page_end_inside) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    constexpr u32 kSecond = kData + 0x1000, kElsewhere = kData + 0x5000;
+    machine.page(kSecond, kElsewhere | 7);
+    machine.poke<u32>(kData + 0xffc - 0xec, 0x11111111);
+    machine.poke<u32>(kElsewhere + 0xc, 0x22222222);
+    machine.poke<u32>(kSecond + 0xc, 0x33333333);
+    machine.state.gpr[kEbx] = kData + 0xffc;
+    // mov eax,[ebx-0xec]; mov ecx,[ebx+0x10]; hlt
+    EXPECT_TRUE(machine.run("8b 83 14 ff ff ff 8b 4b 10 f4", kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEax], 0x11111111u);
+    EXPECT_EQ(machine.state.gpr[kEcx], 0x22222222u);
+}
+
 TEST_P(differences, bts_far_from_its_operand_does_not_dirty_the_operands_page) {
     TestMachine machine(GetParam());
     machine.enable_paging();
