@@ -132,11 +132,11 @@ class Generator {
             {2, &Generator::iret},         {4, &Generator::segment},
             {3, &Generator::mend},         {3, &Generator::system},
             {4, &Generator::x87},          {4, &Generator::stack},
-            {4, &Generator::simd},
-            {1, &Generator::far},          {1, &Generator::debug},
-            {1, &Generator::limited_stack}, {1, &Generator::virtual_8086},
-            {3, &Generator::bits},         {3, &Generator::straddle},
-            {2, &Generator::control_words}, {1, &Generator::fast_call},
+            {4, &Generator::simd},         {1, &Generator::far},
+            {1, &Generator::debug},        {1, &Generator::limited_stack},
+            {1, &Generator::virtual_8086}, {3, &Generator::bits},
+            {3, &Generator::straddle},     {2, &Generator::control_words},
+            {1, &Generator::fast_call},
         };
         unsigned total = 0;
         for (const Choice& each : kChoices) {
@@ -178,9 +178,9 @@ class Generator {
         Unit unit;
         const unsigned gpr = random_.pick({3u, 5u, 6u, 7u, 3u, 5u, 6u, 7u, 4u});
         load(unit, gpr,
-             gpr == kEsp              ? kStack + 0x2000 + random_.below(0x1000)
+             gpr == kEsp          ? kStack + 0x2000 + random_.below(0x1000)
              : random_.chance(50) ? case_.gpr[gpr]
-                                      : encoder_.pointer());
+                                  : encoder_.pointer());
         return unit;
     }
     // Flags made, kept over memory accesses, then read.
@@ -460,8 +460,8 @@ class Generator {
                     value |= eflags::kTf;
                 }
                 if (random_.chance(10)) {
-                    value |= random_.pick({eflags::kNt, eflags::kAc, eflags::kId, eflags::kRf,
-                                           eflags::kIopl});
+                    value |= random_.pick(
+                        {eflags::kNt, eflags::kAc, eflags::kId, eflags::kRf, eflags::kIopl});
                 }
                 word(unit, value & ~(random_.chance(80) ? eflags::kDf : 0));
                 append(unit, {0x9d});
@@ -556,9 +556,8 @@ class Generator {
                     return plain();
                 }
                 load(unit, reg,
-                     case_.paging == PagingKind::pae
-                         ? random_.pick({kPdpt, kPdpt2})
-                         : random_.pick({kDirectory, kDirectory2}));
+                     case_.paging == PagingKind::pae ? random_.pick({kPdpt, kPdpt2})
+                                                     : random_.pick({kDirectory, kDirectory2}));
                 append(unit, {0x0f, 0x22, 0xd8 | reg});
                 break;
             case 4:
@@ -574,7 +573,8 @@ class Generator {
                                                kFunctions, kFunctions + 0x1000});
                 const bool pae = case_.paging == PagingKind::pae;
                 append(unit, {0x80, 0x35});
-                word(unit, (pae ? 0x47000 : kDirectory + 0x1000) + page / kPageSize * (pae ? 8 : 4));
+                word(unit,
+                     (pae ? 0x47000 : kDirectory + 0x1000) + page / kPageSize * (pae ? 8 : 4));
                 append(unit, {random_.pick({1u, 2u, 4u, 0x20u, 0x40u}), 0x0f, 0x01, 0x3d});
                 word(unit, page + random_.below(0x1000));
                 break;
@@ -636,9 +636,9 @@ class Generator {
                 append(unit, {0xcb});
                 break;
             default:
-                append(unit, {0x9a, 0, 0, 0, 0,
-                              random_.chance(50) ? selector::kTss2 : unsigned{selector::kConforming},
-                              0});
+                append(unit,
+                       {0x9a, 0, 0, 0, 0,
+                        random_.chance(50) ? selector::kTss2 : unsigned{selector::kConforming}, 0});
                 break;
         }
         return unit;
@@ -821,17 +821,17 @@ class Generator {
         case_.fs_limit = random_.chance(50) ? 0xffffffff : random_.below(0x2000);
         case_.gs_base = random_.chance(50) ? 0 : kData + random_.below(0x1000);
         case_.gs_limit = random_.chance(80) ? 0xffffffff : random_.below(0x2000);
-        case_.start = random_.chance(70) ? kCode + 0x1000 - random_.below(200)
-                                         : kCode + random_.below(0x800);
-        case_.functions = random_.chance(50) ? kFunctions - random_.below(40)
-                                             : kFunctions + random_.below(0x800);
+        case_.start =
+            random_.chance(70) ? kCode + 0x1000 - random_.below(200) : kCode + random_.below(0x800);
+        case_.functions =
+            random_.chance(50) ? kFunctions - random_.below(40) : kFunctions + random_.below(0x800);
     }
     void registers() {
         for (unsigned n = 0; n < 8; ++n) {
             case_.gpr[n] = is_pointer(n) ? encoder_.pointer() : random_.value();
         }
-        case_.gpr[kEsp] = kStack + 0x2000 + (random_.chance(80) ? random_.below(0x400) * 4
-                                                                : random_.below(0x1000));
+        case_.gpr[kEsp] = kStack + 0x2000 +
+                          (random_.chance(80) ? random_.below(0x400) * 4 : random_.below(0x1000));
         case_.flags = random_.word() & eflags::kArith;
         if (random_.chance(60)) {
             case_.flags |= eflags::kIf;
@@ -879,7 +879,8 @@ class Generator {
                 }
                 event.kind = Event::Kind::bytes;
                 event.a = case_.start + random_.below(300);
-                event.bytes = random_.chance(50) ? std::vector<u8>{0x90} : encoder_.instruction(Pick::any);
+                event.bytes =
+                    random_.chance(50) ? std::vector<u8>{0x90} : encoder_.instruction(Pick::any);
                 break;
         }
         case_.events.push_back(std::move(event));

@@ -93,9 +93,9 @@ enum class Mode { real, flat16, flat32 };
 // What the JIT is to translate wants a budget well above the length of a block: the last
 // instructions of a budget are the interpreter's.
 class EngineTest : public ::testing::TestWithParam<EngineKind> {};
-#define ENNEAD_ON_BOTH_ENGINES(suite)                                                     \
-    INSTANTIATE_TEST_SUITE_P(                                                             \
-        engines, suite, ::testing::Values(EngineKind::interp, EngineKind::jit),           \
+#define ENNEAD_ON_BOTH_ENGINES(suite)                                           \
+    INSTANTIATE_TEST_SUITE_P(                                                   \
+        engines, suite, ::testing::Values(EngineKind::interp, EngineKind::jit), \
         [](const auto& kind) { return kind.param == EngineKind::jit ? "jit" : "interp"; })
 
 class TestMachine {

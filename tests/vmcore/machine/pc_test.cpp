@@ -178,7 +178,9 @@ TEST_F(PcTest, pci_functions_are_placed_as_by_firmware) {
 class PcWithDisks : public PcTest {
   protected:
     static PcWiring::Disk disk(unsigned number) {
-        return {.number = number, .config = {.sectors = 8, .serial = ""}, .submit = [](BlockRequest) {}};
+        return {.number = number,
+                .config = {.sectors = 8, .serial = ""},
+                .submit = [](BlockRequest) {}};
     }
     PcWithDisks() : PcTest({}, {disk(0), disk(3)}) {}
 };

@@ -102,8 +102,8 @@ TEST_F(ListingTest, guest_and_host_code_stand_together) {
          {"block 0x00010000, physical 0x00010000, supervisor: 9 bytes, 4 instructions",
           "0x00010000  034304                  add eax, [ebx+0x4]\n",
           "0x00010007  75f7                    jnz 0x00010000\n", "poll entry:\n", "near entry:\n",
-          "test r8, r8", "table supervisor read", "access.read.4", "call access.write.4", "jmp poll",
-          "jmp link", "links lead to their targets", "link 1 to 0x00010000 "}) {
+          "test r8, r8", "table supervisor read", "access.read.4", "call access.write.4",
+          "jmp poll", "jmp link", "links lead to their targets", "link 1 to 0x00010000 "}) {
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
     }
     check_all();

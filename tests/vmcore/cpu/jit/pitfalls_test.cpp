@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What has gone wrong in translators of x86 before, item by item: the numbers are those of "Pitfalls
-// to turn into tests" in the notes on the JIT's design, as far as they concern flat 32-bit code and
-// are not told by a test of their own elsewhere. Elsewhere are:
+// What has gone wrong in translators of x86 before, item by item: the numbers are those of
+// "Pitfalls to turn into tests" in the notes on the JIT's design, as far as they concern flat
+// 32-bit code and are not told by a test of their own elsewhere. Elsewhere are:
 //     8  the rest: interp/stack_test, branch_test, memory_operand_test; IOPB: system/port_test
 //     9  the rest: system/segment_load_test, far_branch_test, task_switch_test, v86_test
 //    10  reserved bits, A and D, PAE: mmu/page_walk_test
-// Not here: 13 (there are no windows), 16 (the cache's size is no question of right or wrong), of 2 and
-// 3 what they cost, of 7 SMI and of 8 A20 (there is neither), of 15 decoding at faults (there are none).
+// Not here: 13 (there are no windows), 16 (the cache's size is no question of right or wrong), of 2
+// and 3 what they cost, of 7 SMI and of 8 A20 (there is neither), of 15 decoding at faults (there
+// are none).
 #include <gtest/gtest.h>
 
 #include "tests/vmcore/cpu/test_machine.h"
@@ -41,8 +42,7 @@ TEST_P(pitfalls, item_1_a_write_to_the_tail_of_a_straddling_instruction) {
     EXPECT_TRUE(machine.run(kBudget).halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0x44332211u);
     // By the guest, in the second page.
-    EXPECT_TRUE(machine.run("c6 05 00 10 01 00 99 f4", kBudget).halted ||
-                machine.state.halted);
+    EXPECT_TRUE(machine.run("c6 05 00 10 01 00 99 f4", kBudget).halted || machine.state.halted);
     again(machine, kCode);
     EXPECT_TRUE(machine.run(kBudget).halted);
     again(machine, kCode + 0xffd);
@@ -90,8 +90,8 @@ TEST_P(pitfalls, item_3_text_poke_by_an_alias_with_int3_first) {
     machine.page(kData, kCode | 7);
     machine.write(kHandlers + 3 * 16, "42 cf");  // #BP: inc edx; iret
     machine.write(kCode + 0x100, "40 90 90 90 90 c3");
-    // call f; mov byte [alias of f],int3; call f; mov dword [alias of f+1],nops; mov byte [alias],inc ebx;
-    // call f; hlt
+    // call f; mov byte [alias of f],int3; call f; mov dword [alias of f+1],nops; mov byte
+    // [alias],inc ebx; call f; hlt
     EXPECT_TRUE(machine
                     .run("e8 fb 00 00 00 c6 05 00 01 03 00 cc e8 ef 00 00 00 "
                          "c7 05 01 01 03 00 43 43 43 43 c6 05 00 01 03 00 43 e8 d9 00 00 00 f4",
@@ -150,10 +150,8 @@ TEST_P(pitfalls, item_5_flags_outlive_accesses_that_take_the_slow_way) {
     RecordingDevice device;
     ASSERT_TRUE(machine.mmio.add(0xf0000000, 0x1000, 4, device, "recorder"));
     // sub eax,1 (CF); mov [dev],eax; mov ebx,[kData+0xffe] across pages; push eax; adc edx,0
-    EXPECT_TRUE(machine
-                    .run("83 e8 01 a3 00 00 00 f0 8b 1d fe 0f 03 00 50 83 d2 00 f4",
-                         kBudget)
-                    .halted);
+    EXPECT_TRUE(
+        machine.run("83 e8 01 a3 00 00 00 f0 8b 1d fe 0f 03 00 50 83 d2 00 f4", kBudget).halted);
     EXPECT_EQ(machine.state.gpr[kEdx], 1u);
     EXPECT_EQ(device.writes.size(), 1u);
 }
@@ -180,9 +178,9 @@ TEST_P(pitfalls, item_6_precision_control_holds_for_every_operation) {
     TestMachine machine(GetParam());
     machine.poke<u16>(kData, 0x007f);  // 24 bits
     // fldcw; fld1; fld1; fadd; fldpi; fdivp; fstp qword: pi/2… rounded to single
-    EXPECT_TRUE(machine
-                    .run("d9 2d 00 00 03 00 d9 e8 d8 c0 d9 eb de f1 dd 1d 08 00 03 00 f4", kBudget)
-                    .halted);
+    EXPECT_TRUE(
+        machine.run("d9 2d 00 00 03 00 d9 e8 d8 c0 d9 eb de f1 dd 1d 08 00 03 00 f4", kBudget)
+            .halted);
     EXPECT_EQ(machine.peek<u64>(kData + 8) & 0x1fffffff, 0u);
 }
 
@@ -193,8 +191,8 @@ TEST_P(pitfalls, item_6_fxsave_has_a_bit_for_a_full_register_and_fnsave_two_for_
     // fninit; fld1; fldz; fxsave [kData]; fnsave [kData+0x200]
     EXPECT_TRUE(
         machine.run("db e3 d9 e8 d9 ee 0f ae 05 00 00 03 00 dd 35 00 02 03 00 f4", kBudget).halted);
-    EXPECT_EQ(machine.peek<u8>(kData + 4), 0xc0);             // R7 and R6
-    EXPECT_EQ(machine.peek<u16>(kData + 0x208), 0x1fff);      // R7 valid, R6 zero, others empty
+    EXPECT_EQ(machine.peek<u8>(kData + 4), 0xc0);         // R7 and R6
+    EXPECT_EQ(machine.peek<u16>(kData + 0x208), 0x1fff);  // R7 valid, R6 zero, others empty
     EXPECT_EQ(machine.peek<u16>(kData + 2) & 0x3800, 6 << 11);
 }
 
@@ -302,7 +300,8 @@ TEST_P(pitfalls, item_8_a_16_bit_stack_under_32_bit_code_wraps_and_keeps_the_upp
     machine.state.gpr[kEax] = TestMachine::kData16;
     machine.state.gpr[kEcx] = 0x11223344;
     machine.state.gpr[kEbx] = 0xabcd0002;
-    // mov ss,eax; mov esp,ebx; push ecx (at fffe, of which two bytes are at 0… of the segment's 64 KiB)
+    // mov ss,eax; mov esp,ebx; push ecx (at fffe, of which two bytes are at 0… of the segment's 64
+    // KiB)
     EXPECT_TRUE(machine.run("8e d0 89 dc 51 5a 51 f4", kBudget).halted);
     EXPECT_EQ(machine.state.gpr[kEsp], 0xabcdfffeu);
     EXPECT_EQ(machine.state.gpr[kEdx], 0x11223344u);
@@ -356,8 +355,9 @@ TEST_P(pitfalls, item_9_sysexit_and_sysenter_set_privilege_and_flat_segments) {
     machine.state.sysenter_eip = kCode + 0x200;
     machine.state.gpr[kEdx] = kCode + 0x100;
     machine.state.gpr[kEcx] = kTop;
-    machine.write(kCode + 0x100, "8c c8 89 c3 51 0f 34");  // mov eax,cs; mov ebx,eax; push ecx; sysenter
-    machine.write(kCode + 0x200, "8c ce 8c d7 f4");        // mov esi,cs; mov edi,ss; hlt
+    machine.write(kCode + 0x100,
+                  "8c c8 89 c3 51 0f 34");           // mov eax,cs; mov ebx,eax; push ecx; sysenter
+    machine.write(kCode + 0x200, "8c ce 8c d7 f4");  // mov esi,cs; mov edi,ss; hlt
     EXPECT_TRUE(machine.run("0f 35", kBudget).halted);
     EXPECT_EQ(machine.state.gpr[kEbx], 0x1bu);
     EXPECT_EQ(machine.state.gpr[kEsi], 0x08u);
@@ -419,8 +419,9 @@ TEST_P(pitfalls, item_10_a_change_of_pse_flushes_all) {
     machine.engine.flush();
     machine.poke<u32>(kData, 0x1234);
     // mov eax,[4M+kData]; mov edx,cr4; or dl,PSE; mov cr4,edx; mov ebx,[4M+kData]
-    EXPECT_TRUE(machine.run("a1 00 00 43 00 0f 20 e2 80 ca 10 0f 22 e2 8b 1d 00 00 43 00 f4", kBudget)
-                    .halted);
+    EXPECT_TRUE(
+        machine.run("a1 00 00 43 00 0f 20 e2 80 ca 10 0f 22 e2 8b 1d 00 00 43 00 f4", kBudget)
+            .halted);
     EXPECT_EQ(machine.state.gpr[kEax], 0x1234u);
     EXPECT_EQ(machine.halted_in_handler(), 14u);  // kPageTable's low bits are reserved ones there
     EXPECT_EQ(machine.peek<u32>(machine.state.gpr[kEsp]), 9u);  // present, reserved
@@ -431,10 +432,9 @@ TEST_P(pitfalls, item_10_a_change_of_pse_flushes_all) {
 TEST_P(pitfalls, item_11_a_breakpoint_armed_in_the_middle_of_a_block_counts_at_once) {
     TestMachine machine(GetParam());
     // mov eax,kData; mov dr0,eax; mov eax,0xd0401; mov dr7,eax; mov [kData],eax; inc ecx
-    EXPECT_TRUE(machine
-                    .run("b8 00 00 03 00 0f 23 c0 b8 01 04 0d 00 0f 23 f8 a3 00 00 03 00 41 f4",
-                         kBudget)
-                    .halted);
+    EXPECT_TRUE(
+        machine.run("b8 00 00 03 00 0f 23 c0 b8 01 04 0d 00 0f 23 f8 a3 00 00 03 00 41 f4", kBudget)
+            .halted);
     EXPECT_EQ(machine.halted_in_handler(), 1u);
     EXPECT_EQ(machine.state.gpr[kEcx], 0u);
 }
@@ -477,7 +477,8 @@ TEST_P(pitfalls, item_11_rf_lets_the_instruction_at_a_breakpoint_pass_once) {
     machine.state.dr[7] |= 1;
     machine.engine.flush();
     machine.state.gpr[kEcx] = 3;
-    EXPECT_TRUE(machine.run("40 40 e2 fc f4", kBudget).halted);  // inc eax; again: inc eax; loop inc eax
+    EXPECT_TRUE(
+        machine.run("40 40 e2 fc f4", kBudget).halted);  // inc eax; again: inc eax; loop inc eax
     EXPECT_EQ(machine.state.gpr[kEdx], 3u);
     EXPECT_EQ(machine.state.gpr[kEax], 6u);
 }
@@ -530,7 +531,8 @@ TEST_P(pitfalls, item_14_longjmp_leaves_frames_behind) {
     TestMachine machine(GetParam());
     machine.state.gpr[kEcx] = 50;
     machine.state.gpr[kEbx] = kTop;
-    // again: mov esp,ebx; call f; hlt … f: call g … g: call h … h: dec ecx; jnz again; mov esp,ebx; hlt
+    // again: mov esp,ebx; call f; hlt … f: call g … g: call h … h: dec ecx; jnz again; mov esp,ebx;
+    // hlt
     machine.code("89 dc e8 f9 00 00 00 f4");
     machine.write(kCode + 0x100, "e8 fb 00 00 00 f4");
     machine.write(kCode + 0x200, "e8 fb 00 00 00 f4");
@@ -600,9 +602,9 @@ TEST_P(pitfalls, item_15_data_beside_code_is_written_without_end) {
     TestMachine machine(GetParam());
     machine.state.gpr[kEcx] = 60;
     machine.state.gpr[kEdi] = kCode + 0x40;
-    // again: mov [edi],ecx; fist? push ecx; pop [edi+4]; mov byte [edi+9],1; inc word [edi+0xa]; loop
-    EXPECT_TRUE(
-        machine.run("89 0f 51 8f 47 04 c6 47 09 01 66 ff 47 0a e2 f0 f4", kBudget).halted);
+    // again: mov [edi],ecx; fist? push ecx; pop [edi+4]; mov byte [edi+9],1; inc word [edi+0xa];
+    // loop
+    EXPECT_TRUE(machine.run("89 0f 51 8f 47 04 c6 47 09 01 66 ff 47 0a e2 f0 f4", kBudget).halted);
     EXPECT_EQ(machine.peek<u32>(kCode + 0x40), 1u);
     EXPECT_EQ(machine.peek<u32>(kCode + 0x44), 1u);
     EXPECT_EQ(machine.peek<u16>(kCode + 0x4a), 60u);
