@@ -134,10 +134,10 @@ Checked<std::string> check_disk(const Command& line) {
 
 Checked<std::string> check_text(const Command& line) {
     const std::string text = line.rest();
-    constexpr std::size_t kMaxCommandLine =
-        2047;  // COMMAND_LINE_SIZE of Linux on x86, less the zero
     if (text.size() > kMaxCommandLine) {
-        return at(make_fault(EINVAL, "a kernel command line has at most 2047 bytes"), line, 1);
+        return at(
+            make_fault(EINVAL, "a kernel command line has at most %zu bytes", kMaxCommandLine),
+            line, 1);
     }
     return text;
 }
