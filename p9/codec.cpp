@@ -13,7 +13,6 @@ namespace {
 struct Row {
     Type type{};
     std::string_view name;
-    // Null where the message is known but has no codec yet (see Unsupported).
     void (*decode)(Reader&, Message&) = nullptr;
     std::optional<std::size_t> (*encode)(std::span<std::byte>, std::uint16_t,
                                          const Message&) = nullptr;
@@ -59,12 +58,11 @@ constexpr auto kRows = std::to_array<Row>({
     row<Twrite>("Twrite"),             row<Rwrite>("Rwrite"),
     row<Tclunk>("Tclunk"),             row<Rclunk>("Rclunk"),
     row<Tremove>("Tremove"),           row<Rremove>("Rremove"),
-    // 9P2000 proper; known so that they are refused politely.
-    {Type::rerror, "Rerror"},
-    {Type::topen, "Topen"},            {Type::ropen, "Ropen"},
-    {Type::tcreate, "Tcreate"},        {Type::rcreate, "Rcreate"},
-    {Type::tstat, "Tstat"},            {Type::rstat, "Rstat"},
-    {Type::twstat, "Twstat"},          {Type::rwstat, "Rwstat"},
+    row<Rerror>("Rerror"),
+    row<Topen>("Topen"),               row<Ropen>("Ropen"),
+    row<Tcreate>("Tcreate"),           row<Rcreate>("Rcreate"),
+    row<Tstat>("Tstat"),               row<Rstat>("Rstat"),
+    row<Twstat>("Twstat"),             row<Rwstat>("Rwstat"),
     // clang-format on
 });
 
@@ -90,6 +88,19 @@ const Row* find(Type type) {
 
 }  // namespace
 
+bool speaks(Dialect dialect, Type request) {
+    switch (request) {
+        case Type::topen:
+        case Type::tcreate:
+        case Type::tstat:
+        case Type::twstat:
+            return dialect == Dialect::plain;
+        default:
+            // All that 9P2000.L adds is numbered below what it has from 9P2000.
+            return dialect == Dialect::linux || request >= Type::tversion;
+    }
+}
+
 std::string_view type_name(Type type) {
     const Row* row = find(type);
     return row ? row->name : std::string_view("no message");
@@ -112,10 +123,6 @@ synthfs::Result<Frame> decode(Bytes bytes) {
     if (row == nullptr) {
         return make_error_code(Error::unknown_type);
     }
-    if (row->decode == nullptr) {
-        frame.message = Unsupported{frame.type};
-        return frame;
-    }
     row->decode(reader, frame.message);
     if (!reader.ok()) {
         return make_error_code(Error::bad_body);
@@ -128,19 +135,33 @@ synthfs::Result<Frame> decode(Bytes bytes) {
 
 std::optional<std::size_t> encode(std::span<std::byte> room, std::uint16_t tag,
                                   const Message& message) {
-    const Type type = std::visit(
-        [](const auto& m) {
-            if constexpr (requires { m.kType; }) {
-                return m.kType;
-            } else {
-                return m.type;
-            }
-        },
-        message);
+    const Type type = std::visit([](const auto& m) { return m.kType; }, message);
     const Row* row = find(type);
-    return row != nullptr && row->encode != nullptr && !std::holds_alternative<Unsupported>(message)
-               ? row->encode(room, tag, message)
-               : std::nullopt;
+    return row != nullptr ? row->encode(room, tag, message) : std::nullopt;
+}
+
+std::string encode_stat(Stat stat) {
+    Writer counter;
+    Stat::fields(stat, counter);
+    const std::size_t size = counter.size();
+    if (!counter.ok() || size > kMaxString) {
+        return {};
+    }
+    stat.size = static_cast<std::uint16_t>(size - sizeof stat.size);
+    std::string bytes(size, '\0');
+    Writer writer(std::as_writable_bytes(std::span(bytes)));
+    Stat::fields(stat, writer);
+    return bytes;
+}
+
+std::optional<Stat> decode_stat(std::string_view bytes) {
+    Reader reader(std::as_bytes(std::span(bytes)));
+    Stat stat;
+    Stat::fields(stat, reader);
+    if (!reader.ok() || reader.left() != 0 || stat.size + sizeof stat.size != bytes.size()) {
+        return std::nullopt;
+    }
+    return stat;
 }
 
 }  // namespace ennead::p9

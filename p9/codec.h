@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -15,26 +16,27 @@
 
 namespace ennead::p9 {
 
-// A message that exists but has no codec here: what 9P2000 proper has instead of 9P2000.L's.
-struct Unsupported {
-    Type type{};
-    bool operator==(const Unsupported&) const = default;
-};
-
 using Message =
-    std::variant<Unsupported, Rlerror, Tversion, Rversion, Tauth, Rauth, Tattach, Rattach, Tflush,
-                 Rflush, Twalk, Rwalk, Tread, Rread, Twrite, Rwrite, Tclunk, Rclunk, Tremove,
-                 Rremove, Tstatfs, Rstatfs, Tlopen, Rlopen, Tlcreate, Rlcreate, Tsymlink, Rsymlink,
-                 Tmknod, Rmknod, Trename, Rrename, Treadlink, Rreadlink, Tgetattr, Rgetattr,
-                 Tsetattr, Rsetattr, Txattrwalk, Rxattrwalk, Txattrcreate, Rxattrcreate, Treaddir,
-                 Rreaddir, Tfsync, Rfsync, Tlock, Rlock, Tgetlock, Rgetlock, Tlink, Rlink, Tmkdir,
-                 Rmkdir, Trenameat, Rrenameat, Tunlinkat, Runlinkat>;
+    std::variant<Rlerror, Tversion, Rversion, Tauth, Rauth, Tattach, Rattach, Tflush, Rflush, Twalk,
+                 Rwalk, Tread, Rread, Twrite, Rwrite, Tclunk, Rclunk, Tremove, Rremove, Tstatfs,
+                 Rstatfs, Tlopen, Rlopen, Tlcreate, Rlcreate, Tsymlink, Rsymlink, Tmknod, Rmknod,
+                 Trename, Rrename, Treadlink, Rreadlink, Tgetattr, Rgetattr, Tsetattr, Rsetattr,
+                 Txattrwalk, Rxattrwalk, Txattrcreate, Rxattrcreate, Treaddir, Rreaddir, Tfsync,
+                 Rfsync, Tlock, Rlock, Tgetlock, Rgetlock, Tlink, Rlink, Tmkdir, Rmkdir, Trenameat,
+                 Rrenameat, Tunlinkat, Runlinkat, Rerror, Topen, Ropen, Tcreate, Rcreate, Tstat,
+                 Rstat, Twstat, Rwstat>;
 
 struct Frame {
     Type type{};
     std::uint16_t tag = 0;
     Message message;  // its strings and data point into the bytes that were decoded
 };
+
+// What the two sides agreed to speak.
+enum class Dialect { linux, plain };  // 9P2000.L, 9P2000
+
+// Whether the request belongs to the dialect; most belong to both.
+[[nodiscard]] bool speaks(Dialect dialect, Type request);
 
 // "Tread"; "no message" for a number that is none.
 [[nodiscard]] std::string_view type_name(Type type);
@@ -63,6 +65,11 @@ template <class M>
     head(static_cast<std::uint32_t>(size), static_cast<std::uint8_t>(M::kType), tag);
     return size;
 }
+
+// `stat` as bytes, its size filled in; empty if a string in it is too long.
+[[nodiscard]] std::string encode_stat(Stat stat);
+// Nothing if `bytes` are not exactly one Stat. Its strings point into them.
+[[nodiscard]] std::optional<Stat> decode_stat(std::string_view bytes);
 
 template <class M>
 [[nodiscard]] std::size_t encoded_size(const M& message) {

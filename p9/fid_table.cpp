@@ -45,6 +45,16 @@ FidPtr FidTable::release(std::uint32_t number) {
     return fid;
 }
 
+std::vector<FidPtr> FidTable::take_all() {
+    std::vector<FidPtr> all;
+    all.reserve(fids_.size());
+    for (auto& [number, fid] : fids_) {
+        all.push_back(std::move(fid));
+    }
+    fids_.clear();
+    return all;
+}
+
 void FidTable::renamed(const PlacePtr& old_parent, const std::string& old_name,
                        const PlacePtr& new_parent, const std::string& new_name) {
     ++passes_;

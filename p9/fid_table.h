@@ -6,9 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "synthfs/node.h"
 
@@ -42,6 +44,11 @@ struct Fid {
     // Use::file
     synthfs::HandlePtr handle;
     int flags = 0;  // O_*
+    bool remove_on_close = false;
+    // Of a directory read in 9P2000: where on the wire the next read goes on, where in the handle,
+    // and records that did not fit.
+    std::uint64_t stat_offset = 0, stat_cookie = 0;
+    std::deque<std::string> stats_left;
 
     // Use::xattr_read: the value or the list. Use::xattr_write: what was written so far.
     std::string xattr_name, xattr_value;
@@ -65,7 +72,8 @@ class FidTable {
     void bind(std::uint32_t number, FidPtr fid);
     // Frees a number, reserved or bound; gives what was there.
     FidPtr release(std::uint32_t number);
-    void clear() { fids_.clear(); }
+    // Frees all numbers; gives what was there, null for those that were only reserved.
+    [[nodiscard]] std::vector<FidPtr> take_all();
 
     // A file was renamed: every place that stood at the old name now stands at the new one.
     void renamed(const PlacePtr& old_parent, const std::string& old_name,

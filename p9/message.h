@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// One struct a message of 9P2000.L; each names its fields once, in wire order, for reading and
-// writing alike.
+// One struct a message of 9P2000.L and of 9P2000; each names its fields once, in wire order, for
+// reading and writing alike.
 //
-// Sources: Plan 9 manual section 5 (intro, attach, flush, read, remove, version, walk) for what
-// 9P2000 and 9P2000.L share; the 9P2000.L description of the diod project (protocol.md) and Linux's
-// net/9p/client.c, whose format strings are what a Linux guest sends, for the rest.
+// Sources: Plan 9 manual section 5 (intro, attach, flush, open, read, remove, stat, version, walk)
+// for 9P2000 and what 9P2000.L shares with it; the 9P2000.L description of the diod project
+// (protocol.md) and Linux's net/9p/client.c, whose format strings are what a Linux guest sends, for
+// the rest.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +23,14 @@ inline constexpr std::size_t kHeaderSize = 7;       // size[4] type[1] tag[2]
 inline constexpr std::size_t kDataHeaderSize = 11;  // a header and count[4]: Rread, Rreaddir
 inline constexpr std::size_t kIoHeaderSize = 24;    // what clients keep free for Twrite's fields
 inline constexpr std::string_view kVersion = "9P2000.L";
+inline constexpr std::string_view kVersionPlain = "9P2000";
 inline constexpr std::string_view kVersionUnknown = "unknown";
 
 enum QidType : std::uint8_t {
     kQtDir = 0x80,
-    kQtAppend = 0x40,  // ours: the file is a stream
-    kQtSymlink = 0x02,
+    kQtAppend = 0x40,   // ours: the file is a stream
+    kQtTmp = 0x04,      // Plan 9: not to be backed up; ours: reading it makes something
+    kQtSymlink = 0x02,  // not in 9P2000 proper
     kQtFile = 0x00,
 };
 
@@ -55,6 +58,25 @@ enum LockStatus : std::uint8_t {
 };
 
 inline constexpr std::uint32_t kUnlinkDirectory = 0x200;  // AT_REMOVEDIR
+
+// 9P2000's modes: the permission bits of Unix, and a qid's type in the uppermost byte.
+enum PlainMode : std::uint32_t {
+    kDmDir = 0x80000000,
+    kDmTmp = 0x04000000,
+    kDmPermissions = 0777,
+};
+constexpr int kDmTypeShift = 24;
+
+// 9P2000's open modes.
+enum PlainOpen : std::uint8_t {
+    kOpenRead = 0,
+    kOpenWrite = 1,
+    kOpenReadWrite = 2,
+    kOpenExecute = 3,
+    kOpenTruncate = 0x10,
+    kOpenCloseOnExec = 0x20,  // the client's business
+    kOpenRemoveOnClose = 0x40,
+};
 
 // The numbers of all messages of 9P2000 and 9P2000.L.
 enum class Type : std::uint8_t {
@@ -120,7 +142,8 @@ struct OfQid {
     bool operator==(const OfQid&) const = default;
 };
 
-// Rlopen and Rlcreate. An iounit of 0 leaves the size of one transfer to the client.
+// Rlopen and Rlcreate, Ropen and Rcreate. An iounit of 0 leaves the size of one transfer to the
+// client.
 template <Type type>
 struct Opened {
     static constexpr Type kType = type;
@@ -186,10 +209,11 @@ struct Tauth {
     static constexpr Type kType = Type::tauth;
     std::uint32_t afid = 0;
     std::string_view uname, aname;
-    std::uint32_t n_uname = 0;
+    std::uint32_t n_uname = kNoUid;
     template <class Self, class Archive>
     static void fields(Self& m, Archive& ar) {
-        ar(m.afid, m.uname, m.aname, m.n_uname);
+        ar(m.afid, m.uname, m.aname);
+        ar.optional(m.n_uname);  // not in 9P2000
     }
     bool operator==(const Tauth&) const = default;
 };
@@ -199,10 +223,11 @@ struct Tattach {
     static constexpr Type kType = Type::tattach;
     std::uint32_t fid = 0, afid = 0;
     std::string_view uname, aname;
-    std::uint32_t n_uname = 0;
+    std::uint32_t n_uname = kNoUid;
     template <class Self, class Archive>
     static void fields(Self& m, Archive& ar) {
-        ar(m.fid, m.afid, m.uname, m.aname, m.n_uname);
+        ar(m.fid, m.afid, m.uname, m.aname);
+        ar.optional(m.n_uname);  // not in 9P2000
     }
     bool operator==(const Tattach&) const = default;
 };
@@ -544,6 +569,87 @@ struct Tunlinkat {
     bool operator==(const Tunlinkat&) const = default;
 };
 using Runlinkat = Empty<Type::runlinkat>;
+
+// --- what 9P2000 has instead of 9P2000.L's
+// --------------------------------------------------------
+
+struct Rerror {
+    static constexpr Type kType = Type::rerror;
+    std::string_view ename;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.ename);
+    }
+    bool operator==(const Rerror&) const = default;
+};
+
+struct Topen {
+    static constexpr Type kType = Type::topen;
+    std::uint32_t fid = 0;
+    std::uint8_t mode = 0;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.fid, m.mode);
+    }
+    bool operator==(const Topen&) const = default;
+};
+using Ropen = Opened<Type::ropen>;
+
+struct Tcreate {
+    static constexpr Type kType = Type::tcreate;
+    std::uint32_t fid = 0;
+    std::string_view name;
+    std::uint32_t perm = 0;
+    std::uint8_t mode = 0;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.fid, m.name, m.perm, m.mode);
+    }
+    bool operator==(const Tcreate&) const = default;
+};
+using Rcreate = Opened<Type::rcreate>;
+
+// What is known of a file: inside Rstat and Twstat, and one after the other in a directory's data.
+// As a Twstat's, a number of all ones and an empty string leave what is there.
+struct Stat {
+    std::uint16_t size = 0;  // of all that follows
+    std::uint16_t type = 0xffff;
+    std::uint32_t dev = 0xffffffff;
+    Qid qid{0xff, 0xffffffff, ~std::uint64_t{0}};
+    std::uint32_t mode = 0xffffffff, atime = 0xffffffff, mtime = 0xffffffff;
+    std::uint64_t length = ~std::uint64_t{0};
+    std::string_view name, uid, gid, muid;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.size, m.type, m.dev, m.qid, m.mode, m.atime, m.mtime, m.length);
+        ar(m.name, m.uid, m.gid, m.muid);
+    }
+    static constexpr std::size_t kFixedSize = 2 + 2 + 4 + 13 + 4 + 4 + 4 + 8 + 4 * 2;
+    bool operator==(const Stat&) const = default;
+};
+
+using Tstat = OfFid<Type::tstat>;
+// stat[n] is counted as a string is; its bytes are a Stat.
+struct Rstat {
+    static constexpr Type kType = Type::rstat;
+    std::string_view stat;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.stat);
+    }
+    bool operator==(const Rstat&) const = default;
+};
+struct Twstat {
+    static constexpr Type kType = Type::twstat;
+    std::uint32_t fid = 0;
+    std::string_view stat;
+    template <class Self, class Archive>
+    static void fields(Self& m, Archive& ar) {
+        ar(m.fid, m.stat);
+    }
+    bool operator==(const Twstat&) const = default;
+};
+using Rwstat = Empty<Type::rwstat>;
 
 // An entry inside Rreaddir's data: not a message, but read and written the same way.
 struct DirRecord {

@@ -42,17 +42,14 @@ std::uint8_t lock_type(Lock::Kind kind) {
 
 }  // namespace
 
-void Session::on(const OpPtr& op, const Tlopen& m) {
-    const FidPtr fid = use(op, m.fid);
+template <class R>
+void Session::open(const OpPtr& op, std::uint32_t number, std::optional<int> flags,
+                   bool remove_on_close) {
+    const FidPtr fid = use(op, number);
     if (!fid) {
         return;
     }
-    if (fid->use != Fid::Use::node || fid->busy) {
-        op->fail(EINVAL);
-        return;
-    }
-    const auto flags = host_open_flags(m.flags);
-    if (!flags) {
+    if (fid->use != Fid::Use::node || fid->busy || !flags) {
         op->fail(EINVAL);
         return;
     }
@@ -70,42 +67,56 @@ void Session::on(const OpPtr& op, const Tlopen& m) {
     node->open(op->request(), host,
                when<synthfs::HandlePtr>(
                    op,
-                   [this, op, fid, node, host](synthfs::HandlePtr handle) {
+                   [this, op, fid, node, host, remove_on_close](synthfs::HandlePtr handle) {
                        fid->busy = false;
                        fid->use = Fid::Use::file;
                        fid->handle = std::move(handle);
                        fid->flags = host;
-                       op->answer(Rlopen{qid(*node), msize() - std::uint32_t{kIoHeaderSize}});
+                       fid->remove_on_close = remove_on_close;
+                       op->answer(R{qid(*node), msize() - std::uint32_t{kIoHeaderSize}});
                    },
                    [fid] { fid->busy = false; }));
 }
+template void Session::open<Ropen>(const OpPtr&, std::uint32_t, std::optional<int>, bool);
 
-void Session::on(const OpPtr& op, const Tlcreate& m) {
-    const FidPtr fid = use_dir(op, m.fid, m.name, false);
+void Session::on(const OpPtr& op, const Tlopen& m) {
+    open<Rlopen>(op, m.fid, host_open_flags(m.flags), false);
+}
+
+template <class R>
+void Session::create(const OpPtr& op, std::uint32_t number, std::string_view name_view,
+                     std::optional<int> flags, mode_t mode, gid_t gid, bool remove_on_close) {
+    const FidPtr fid = use_dir(op, number, name_view, false);
     if (!fid) {
         return;
     }
-    const auto flags = host_open_flags(m.flags);
     if (fid->use != Fid::Use::node || fid->busy || !flags) {
         op->fail(EINVAL);
         return;
     }
     fid->busy = true;
-    const std::string name(m.name);
+    const std::string name(name_view);
     const auto directory = fid->place->node;
     directory->create(
-        op->request(), name, *flags | O_CREAT, m.mode & 07777, m.gid,
+        op->request(), name, *flags | O_CREAT, mode & 07777, gid,
         when<synthfs::Created>(
             op,
-            [this, op, fid, name, host = *flags](synthfs::Created created) {
+            [this, op, fid, name, host = *flags, remove_on_close](synthfs::Created created) {
                 fid->busy = false;
                 fid->use = Fid::Use::file;
                 fid->handle = std::move(created.handle);
                 fid->flags = host;
+                fid->remove_on_close = remove_on_close;
                 fid->place = std::make_shared<Place>(created.node, fid->place, name);
-                op->answer(Rlcreate{qid(*created.node), msize() - std::uint32_t{kIoHeaderSize}});
+                op->answer(R{qid(*created.node), msize() - std::uint32_t{kIoHeaderSize}});
             },
             [fid] { fid->busy = false; }));
+}
+template void Session::create<Rcreate>(const OpPtr&, std::uint32_t, std::string_view,
+                                       std::optional<int>, mode_t, gid_t, bool);
+
+void Session::on(const OpPtr& op, const Tlcreate& m) {
+    create<Rlcreate>(op, m.fid, m.name, host_open_flags(m.flags), m.mode, m.gid, false);
 }
 
 void Session::on(const OpPtr& op, const Tread& m) {
@@ -123,7 +134,11 @@ void Session::on(const OpPtr& op, const Tread& m) {
     }
     const synthfs::Node& node = *fid->place->node;
     if (S_ISDIR(node.type())) {
-        op->fail(EISDIR);
+        if (dialect_ == Dialect::plain) {
+            read_directory(op, fid, m);
+        } else {
+            op->fail(EISDIR);
+        }
         return;
     }
     if (m.offset > kMaxOffset) {

@@ -39,7 +39,7 @@ void Session::on(const OpPtr& op, const Tattach& m) {
     const uid_t uid = m.n_uname == kNoUid ? options_.anonymous_uid : m.n_uname;
     const auto fid = std::make_shared<Fid>();
     // An attach names no group; a user's own group commonly has the user's number.
-    fid->caller = {.uid = uid, .gid = uid, .pid = 0};
+    fid->caller = options_.caller.value_or(synthfs::Caller{.uid = uid, .gid = uid, .pid = 0});
     op->act_as(fid->caller);
 
     // aname is the path of the root wanted; "" and "/" are the tree's own.
@@ -187,9 +187,20 @@ void Session::on(const OpPtr& op, const Tclunk& m) {
     op->act_on(fid);
     if (fid->use == Fid::Use::xattr_write) {
         commit_xattr(op, fid);
+    } else if (fid->remove_on_close) {
+        remove(op, fid->place, when<void>(op, [op] { op->answer(Rclunk{}); }));
     } else {
         op->answer(Rclunk{});
     }
+}
+
+void Session::remove(const OpPtr& op, const PlacePtr& place, synthfs::Reply<> reply) {
+    if (!place->parent) {
+        op->fail(EBUSY);  // the root has no name
+        return;
+    }
+    const auto parent = place->parent->node;
+    parent->unlink(op->request(), place->name, S_ISDIR(place->node->type()), std::move(reply));
 }
 
 void Session::on(const OpPtr& op, const Tremove& m) {
@@ -203,13 +214,7 @@ void Session::on(const OpPtr& op, const Tremove& m) {
         op->fail(EBADF);
         return;
     }
-    if (!place->parent) {
-        op->fail(EBUSY);
-        return;
-    }
-    const auto parent = place->parent->node;
-    parent->unlink(op->request(), place->name, S_ISDIR(place->node->type()),
-                   when<void>(op, [op] { op->answer(Rremove{}); }));
+    remove(op, place, when<void>(op, [op] { op->answer(Rremove{}); }));
 }
 
 }  // namespace ennead::p9

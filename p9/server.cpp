@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -13,6 +14,12 @@
 #include "p9/session.h"
 
 namespace ennead::p9 {
+namespace {
+
+// An error's text: longer ones are cut. It is less than any msize.
+constexpr std::size_t kMaxWords = 1024;
+
+}  // namespace
 
 void Op::act_on(FidPtr fid, bool nonblocking) {
     fid_ = std::move(fid);
@@ -29,8 +36,23 @@ void Op::fail(int errnum) {
         finish(0);
         return;
     }
-    const auto room = exchange_->reply_space(kHeaderSize + 4);
-    if (const auto size = encode_as(room, tag(), Rlerror{static_cast<std::uint32_t>(errnum)})) {
+    std::optional<std::size_t> size;
+    if (session_->dialect_ == Dialect::plain) {
+        // The words of the `error` file where there are any.
+        const char* system = ::strerrordesc_np(errnum);
+        std::string_view words = request_->words();
+        if (words.empty()) {
+            words = system != nullptr ? system : "unknown error";
+        }
+        const auto room =
+            exchange_->reply_space(kHeaderSize + 2 + std::min(words.size(), kMaxWords));
+        const std::size_t most = room.size() - std::min(room.size(), kHeaderSize + 2);
+        size = encode_as(room, tag(), Rerror{words.substr(0, most)});
+    } else {
+        const auto room = exchange_->reply_space(kHeaderSize + 4);
+        size = encode_as(room, tag(), Rlerror{static_cast<std::uint32_t>(errnum)});
+    }
+    if (size) {
         finish(*size);
         return;
     }
@@ -136,6 +158,10 @@ void Session::request(ExchangePtr exchange) {
 }
 
 void Session::dispatch(const OpPtr& op) {
+    if (!speaks(dialect_, op->frame().type)) {
+        op->fail(EOPNOTSUPP);
+        return;
+    }
     std::visit(
         [&](const auto& message) {
             if constexpr (requires { on(op, message); }) {
@@ -146,18 +172,24 @@ void Session::dispatch(const OpPtr& op) {
 }
 
 void Session::on(const OpPtr& op, const Tversion& m) {
-    const std::string_view version = m.version;
+    // version(5): what follows a period is a refinement, which a server that does not know it may
+    // refuse by answering with the version without; and any other version with "unknown", upon
+    // which the client may propose another one.
+    std::string_view version = m.version;
     if (version != kVersion) {
-        // version(5): the server answers "unknown" and the client may propose another one.
+        version = version.substr(0, version.find('.'));
+    }
+    if (version != kVersion && version != kVersionPlain) {
         op->answer(Rversion{std::min(m.msize, options_.max_msize), kVersionUnknown});
         return;
     }
+    dialect_ = version == kVersion ? Dialect::linux : Dialect::plain;
     if (m.msize < kMinMsize) {
         op->fail(EMSGSIZE);
         return;
     }
     msize_ = std::min(m.msize, options_.max_msize);
-    op->answer(Rversion{msize_, kVersion});
+    op->answer(Rversion{msize_, version});
 }
 
 void Session::on(const OpPtr& op, const Tflush& m) {
@@ -187,17 +219,29 @@ void Session::detach_all(bool silent) {
     }
 }
 
+// Every fid is clunked: files that were to be removed then are.
+void Session::drop_fids() {
+    for (const FidPtr& fid : fids_.take_all()) {
+        if (fid && fid->remove_on_close && fid->place->parent) {
+            const auto request = std::make_shared<synthfs::Request>(fid->caller);
+            fid->place->parent->node->unlink(request, fid->place->name, false,
+                                             [](synthfs::Result<>) {});
+        }
+    }
+}
+
 void Session::reset() {
     msize_ = 0;
+    dialect_ = Dialect::linux;
     detach_all(false);
-    fids_.clear();
+    drop_fids();
 }
 
 void Session::close() {
     closed_ = ended_ = true;
     options_.on_end = nullptr;
     detach_all(true);
-    fids_.clear();
+    drop_fids();
 }
 
 void Session::end(std::string_view reason) {
@@ -209,7 +253,7 @@ void Session::end(std::string_view reason) {
     log_line(options_.log, LogLevel::warn, "9p what=bad-frame client=%s reason=\"%.*s\"",
              options_.client.c_str(), static_cast<int>(reason.size()), reason.data());
     detach_all(true);
-    fids_.clear();
+    drop_fids();
     if (const auto on_end = std::exchange(options_.on_end, nullptr)) {
         on_end(reason);
     }
@@ -268,7 +312,9 @@ FidPtr Session::use_dir(const OpPtr& op, std::uint32_t number, std::string_view 
 }
 
 Qid Session::qid(const synthfs::Node& node) {
-    return qid(node.identity(), node.type(), node.is_stream());
+    Qid result = qid(node.identity(), node.type(), node.is_stream());
+    result.type |= node.reading_makes() ? kQtTmp : 0;
+    return result;
 }
 
 Qid Session::qid(const synthfs::Identity& identity, mode_t type, bool stream) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A 9P2000.L server for one connection: request frames in, reply frames out, whatever carries them.
+// A server of 9P2000.L and 9P2000 for one connection: request frames in, reply frames out, whatever
+// carries them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,7 +29,9 @@ struct ServerOptions {
     std::size_t max_pending = 1024;
     // Whom this connection's record locks belong to, among all connections to the same files.
     std::string client = "9p";
-    // Who acts when an attach names nobody (n_uname ~0): nobody.
+    // Who acts, whatever an attach says; nothing: the user that it names.
+    std::optional<synthfs::Caller> caller{};
+    // Who acts when an attach names nobody by number (n_uname ~0, and all of 9P2000): nobody.
     uid_t anonymous_uid = 65534;
     Log log{};
     // The client broke the protocol: nothing more is read or answered. Called once, with the reason
@@ -40,6 +44,9 @@ struct ServerCounters {
     std::uint64_t bytes_in = 0, bytes_out = 0;  // of frames
 };
 
+// The client chooses the dialect (Tversion): 9P2000.L, or 9P2000, in which failures have words.
+// Both are the same operations on the same tree.
+//
 // Everything happens on the thread that owns the tree. Replies may come in any order and inside
 // request(). Destruction cancels whatever is under way; nothing is answered afterwards.
 class Server {

@@ -109,6 +109,11 @@ class Op : public std::enable_shared_from_this<Op> {
     bool detached_ = false, silent_ = false;
 };
 
+// The strings that a Stat points to.
+struct StatStrings {
+    std::string uid, gid;
+};
+
 class Session : public std::enable_shared_from_this<Session> {
   public:
     Session(synthfs::NodePtr root, ServerOptions options)
@@ -132,7 +137,11 @@ class Session : public std::enable_shared_from_this<Session> {
     // server.cpp
     void on(const OpPtr& op, const Tversion& m);
     void on(const OpPtr& op, const Tflush& m);
-    void on(const OpPtr& op, const Unsupported&) { op->fail(EOPNOTSUPP); }
+    // op_plain.cpp
+    void on(const OpPtr& op, const Topen& m);
+    void on(const OpPtr& op, const Tcreate& m);
+    void on(const OpPtr& op, const Tstat& m);
+    void on(const OpPtr& op, const Twstat& m);
     // op_walk.cpp
     void on(const OpPtr& op, const Tauth&);
     void on(const OpPtr& op, const Tattach& m);
@@ -170,6 +179,7 @@ class Session : public std::enable_shared_from_this<Session> {
     void dispatch(const OpPtr& op);
     void reset();
     void detach_all(bool silent);
+    void drop_fids();
 
     // The fid `number`, for which `op` then acts; answers EBADF and gives null if there is none.
     // With `io` the fid's O_NONBLOCK counts.
@@ -182,6 +192,25 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] Qid qid(const synthfs::Node& node);
     [[nodiscard]] Qid qid(const synthfs::Identity& identity, mode_t type, bool stream);
 
+    // Open and create, for either dialect: R is the answer, `flags` O_* or nothing if they mean
+    // nothing.
+    template <class R>
+    void open(const OpPtr& op, std::uint32_t number, std::optional<int> flags,
+              bool remove_on_close);
+    template <class R>
+    void create(const OpPtr& op, std::uint32_t number, std::string_view name,
+                std::optional<int> flags, mode_t mode, gid_t gid, bool remove_on_close);
+    void make_directory(const OpPtr& op, const FidPtr& fid, std::string_view name, mode_t mode);
+    // What is read of a directory in 9P2000: whole stat records (op_plain_dir.cpp).
+    struct DirRead;
+    void read_directory(const OpPtr& op, const FidPtr& fid, const Tread& m);
+    [[nodiscard]] Stat stat_of(const synthfs::Attr& attr, const synthfs::Node& node,
+                               std::string_view name, StatStrings& strings);
+    void change_stat(const OpPtr& op, const FidPtr& fid, const synthfs::Attr& before,
+                     const Stat& wanted);
+    void rename_fid(const OpPtr& op, const PlacePtr& place, const std::string& name,
+                    std::function<void()> then);
+
     void walk(const OpPtr& op, PlacePtr from, NameList names,
               std::function<void(PlacePtr, const QidList&, int)> then);
     void commit_xattr(const OpPtr& op, const FidPtr& fid);
@@ -190,6 +219,7 @@ class Session : public std::enable_shared_from_this<Session> {
     template <class R>
     void rename(const OpPtr& op, PlacePtr from, std::string name, PlacePtr to,
                 std::string new_name);
+    void remove(const OpPtr& op, const PlacePtr& place, synthfs::Reply<> reply);
     [[nodiscard]] std::string lock_owner(std::string_view client_id) const;
 
     synthfs::NodePtr root_;
@@ -199,6 +229,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::unordered_map<std::uint16_t, OpPtr> ops_;  // by tag
     ServerCounters counters_;
     std::uint32_t msize_ = 0;  // 0 until a version was agreed on
+    Dialect dialect_ = Dialect::linux;
     bool ended_ = false, closed_ = false, exception_logged_ = false;
 };
 

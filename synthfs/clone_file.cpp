@@ -19,6 +19,7 @@ class CloneNode final : public SynthNode {
         : SynthNode(S_IFREG, {file.mode, file.name, file.errors}), file_(std::move(file)) {}
 
     [[nodiscard]] const CloneFile& file() const { return file_; }
+    [[nodiscard]] bool reading_makes() const override { return true; }
 
   protected:
     [[nodiscard]] bool can_write() const override { return true; }

@@ -112,6 +112,8 @@ class Node : public std::enable_shared_from_this<Node> {
     [[nodiscard]] virtual mode_t type() const = 0;
     // The file is a stream: offsets mean nothing, a read may wait for what comes next.
     [[nodiscard]] virtual bool is_stream() const { return false; }
+    // Reading it makes something (`new`): not for those who are only to look.
+    [[nodiscard]] virtual bool reading_makes() const { return false; }
 
     virtual void getattr(RequestPtr request, Reply<Attr> reply) = 0;
     virtual void setattr(RequestPtr request, SetAttr change, Reply<> reply);

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "synthfs/result.h"
@@ -55,11 +56,17 @@ class Request {
         }
     }
 
+    // For the node that refuses: what an errno cannot say, one line. For the asker, if it has a use
+    // for it.
+    void explain(std::string words) const { words_ = std::move(words); }
+    [[nodiscard]] const std::string& words() const { return words_; }
+
   private:
     Caller caller_;
     bool nonblocking_;
     bool cancelled_ = false;
     std::function<void()> hook_;
+    mutable std::string words_;  // who refuses need not be able to cancel
 };
 
 using RequestPtr = std::shared_ptr<Request>;

@@ -166,6 +166,7 @@ void SynthNode::touch() {
 }
 
 void SynthNode::report(const Request& request, const Fault& fault) const {
+    request.explain(fault.text);
     if (!base_.errors || fault.errnum == EINTR || fault.errnum == EAGAIN ||
         fault.errnum == ENODEV) {
         return;

@@ -60,6 +60,16 @@ class Peer {
         return peer;
     }
 
+    // The same in 9P2000.
+    static std::unique_ptr<Peer> plain(const synthfs::NodePtr& root, std::uint32_t msize = 65536,
+                                       Server::Options options = {}) {
+        auto peer = std::make_unique<Peer>(root, std::move(options));
+        EXPECT_EQ(peer->call<Rversion>(Tversion{msize, kVersionPlain}, kNoTag).version,
+                  kVersionPlain);
+        peer->call<Rattach>(Tattach{0, kNoFid, "glenda", ""});
+        return peer;
+    }
+
     // `space` bounds the reply, as a virtqueue's chain does; 0 gives what is wanted.
     void raw(Bytes frame, std::uint16_t tag = 0, std::size_t space = 0) {
         class Recorded final : public Exchange {
@@ -133,6 +143,19 @@ class Peer {
         return failure ? static_cast<int>(failure->ecode) : 0;
     }
 
+    // The text of an Rerror; empty if it was another answer.
+    template <class T>
+    std::string refusal(const T& message, std::uint16_t tag = 1, std::size_t space = 0) {
+        const std::size_t before = answers.size();
+        send(message, tag, space);
+        if (answers.size() == before) {
+            ADD_FAILURE() << "no answer to " << type_name(T::kType);
+            return "no answer";
+        }
+        const auto* failure = std::get_if<Rerror>(&answers.back().frame.message);
+        return failure ? std::string(failure->ename) : "";
+    }
+
     Rwalk walk(std::uint32_t fid, std::uint32_t newfid,
                std::initializer_list<std::string_view> names) {
         return call<Rwalk>(walk_message(fid, newfid, names));
@@ -149,6 +172,10 @@ class Peer {
     void open(std::uint32_t newfid, std::string_view name, std::uint32_t flags = 0) {
         walk(0, newfid, {name});
         call<Rlopen>(Tlopen{newfid, flags});
+    }
+    void open_plain(std::uint32_t newfid, std::string_view name, std::uint8_t mode = kOpenRead) {
+        walk(0, newfid, {name});
+        call<Ropen>(Topen{newfid, mode});
     }
     std::string read(std::uint32_t fid, std::uint64_t offset = 0, std::uint32_t count = 8192) {
         return text_of(call<Rread>(Tread{fid, offset, count}).data);

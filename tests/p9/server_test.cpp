@@ -43,11 +43,21 @@ TEST(Version, takes_the_smaller_msize) {
 TEST(Version, answers_unknown_to_what_it_does_not_speak) {
     World world;
     Peer peer(world.root);
-    for (const auto version : {"9P2000", "9P2000.u", "9P2000.LL", "", "8P"}) {
+    for (const auto version : {"9P1999", "9P", "9P2000L", "9p2000", ".L", "", "8P"}) {
         EXPECT_EQ(peer.call<Rversion>(Tversion{8192, version}, kNoTag).version, kVersionUnknown);
     }
     EXPECT_EQ(peer.call<Rversion>(Tversion{8192, kVersion}, kNoTag).version, kVersion);
     EXPECT_EQ(peer.ends, 0);
+}
+
+TEST(Version, answers_with_plain_9p2000_to_its_refinements) {
+    World world;
+    Peer peer(world.root);
+    for (const auto version : {"9P2000", "9P2000.u", "9P2000.LL", "9P2000.e"}) {
+        const auto answer = peer.call<Rversion>(Tversion{8192, version}, kNoTag);
+        EXPECT_EQ(answer.version, kVersionPlain);
+        EXPECT_EQ(answer.msize, 8192u);
+    }
 }
 
 TEST(Version, refuses_tiny_msize) {
