@@ -25,6 +25,7 @@ class RemoteNode final : public synthfs::Node {
     }
     mode_t type() const override { return type_; }
     bool is_stream() const override { return (qid_.type & kQtAppend) != 0; }
+    bool reading_makes() const override { return (qid_.type & kQtTmp) != 0; }
 
     void getattr(synthfs::RequestPtr request, synthfs::Reply<synthfs::Attr> reply) override;
     void setattr(synthfs::RequestPtr request, synthfs::SetAttr change,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Another tree, to be looked at only, and by one user.
+// Another tree, to be looked at only.
 #include "synthfs/read_only.h"
 
 #include <fcntl.h>
@@ -14,6 +14,7 @@ namespace {
 
 class ReadOnlyNode final : public Node {
   public:
+    // `options` may be null: what is shown is as it is.
     ReadOnlyNode(NodePtr inner, std::shared_ptr<const ReadOnlyOptions> options, bool top)
         : inner_(std::move(inner)), options_(std::move(options)), top_(top) {}
 
@@ -22,6 +23,10 @@ class ReadOnlyNode final : public Node {
     bool is_stream() const override { return inner_->is_stream(); }
 
     void getattr(RequestPtr request, Reply<Attr> reply) override {
+        if (!options_) {
+            inner_->getattr(std::move(request), std::move(reply));
+            return;
+        }
         inner_->getattr(std::move(request), [options = options_, top = top_,
                                              reply = std::move(reply)](Result<Attr> attr) {
             if (attr) {
@@ -34,7 +39,7 @@ class ReadOnlyNode final : public Node {
         });
     }
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
-        if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0) {
+        if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0 || inner_->reading_makes()) {
             reply(error(S_ISDIR(type()) ? EISDIR : EROFS));
             return;
         }
@@ -127,6 +132,10 @@ class ReadOnlyNode final : public Node {
 NodePtr make_read_only(NodePtr tree, ReadOnlyOptions options) {
     return std::make_shared<ReadOnlyNode>(std::move(tree),
                                           std::make_shared<const ReadOnlyOptions>(options), true);
+}
+
+NodePtr make_read_only(NodePtr tree) {
+    return std::make_shared<ReadOnlyNode>(std::move(tree), nullptr, true);
 }
 
 }  // namespace ennead::synthfs

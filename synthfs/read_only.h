@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Another tree, to be looked at only, and by one user.
+// Another tree, to be looked at only.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,10 @@ struct ReadOnlyOptions {
     gid_t gid = 0;
 };
 
-// Every change answers EROFS, as does opening to write. `tree` is a directory.
+// Every change answers EROFS, as does opening to write, or to read what reading makes something of.
+// `tree` may be anything.
 [[nodiscard]] NodePtr make_read_only(NodePtr tree, ReadOnlyOptions options);
+// The same with its owners and permissions as they are.
+[[nodiscard]] NodePtr make_read_only(NodePtr tree);
 
 }  // namespace ennead::synthfs
