@@ -255,6 +255,10 @@ void Client::connect(synthfs::Reply<synthfs::NodePtr> ready) {
     core->connect(std::move(ready));
 }
 
+void Client::map_owner(const OwnerMap& map) {
+    core_->set_owners(map);
+}
+
 void Client::receive(Bytes frame) {
     const auto core = core_;
     core->receive(frame);

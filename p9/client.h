@@ -34,6 +34,18 @@ struct ClientOptions {
     std::function<void(std::string_view reason)> on_end{};
 };
 
+// A user and a group of the server's host who are shown as ours: what theirs is belongs to whoever
+// may use this connection. Others keep their numbers.
+struct OwnerMap {
+    uid_t remote_uid = 0, local_uid = 0;
+    gid_t remote_gid = 0, local_gid = 0;
+
+    [[nodiscard]] uid_t shown(uid_t uid) const { return uid == remote_uid ? local_uid : uid; }
+    [[nodiscard]] gid_t shown_group(gid_t gid) const { return gid == remote_gid ? local_gid : gid; }
+    [[nodiscard]] uid_t meant(uid_t uid) const { return uid == local_uid ? remote_uid : uid; }
+    [[nodiscard]] gid_t meant_group(gid_t gid) const { return gid == local_gid ? remote_gid : gid; }
+};
+
 // Everything happens on the thread that owns the tree. Nodes and handles may outlive the Client;
 // they then answer lost_errno.
 class Client {
@@ -49,6 +61,9 @@ class Client {
 
     // Agrees on a version and attaches; the answer is the root. Once.
     void connect(synthfs::Reply<synthfs::NodePtr> ready);
+
+    // From now on; until then all numbers are the server's.
+    void map_owner(const OwnerMap& map);
 
     // A whole frame came from the server.
     void receive(Bytes frame);

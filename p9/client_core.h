@@ -85,6 +85,9 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
     void free_fid(std::uint32_t number);
     void clunk(std::uint32_t number);
 
+    [[nodiscard]] const OwnerMap& owners() const { return owners_; }
+    void set_owners(const OwnerMap& map) { owners_ = map; }
+
     [[nodiscard]] std::uint64_t source() const { return source_; }
     [[nodiscard]] std::uint32_t msize() const { return msize_ != 0 ? msize_ : options_.msize; }
     // The most data of one Tread, Twrite or Treaddir.
@@ -113,6 +116,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 
     std::function<void(Buffer)> send_;
     ClientOptions options_;
+    OwnerMap owners_;
     std::uint64_t source_;
     std::uint32_t msize_ = 0;  // 0 until agreed on
     bool ended_ = false;

@@ -23,8 +23,10 @@ struct Walk {
 }  // namespace
 
 void Session::on(const OpPtr& op, const Tauth&) {
-    // attach(5): a server that needs no authentication refuses Tauth.
-    op->fail(EOPNOTSUPP);
+    // attach(5): a server that needs no authentication refuses Tauth. ENOENT is what diod's client
+    // takes for that.
+    op->request()->explain("authentication not required");
+    op->fail(ENOENT);
 }
 
 void Session::on(const OpPtr& op, const Tattach& m) {

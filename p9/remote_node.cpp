@@ -100,7 +100,10 @@ void RemoteNode::getattr(RequestPtr request, Reply<synthfs::Attr> reply) {
         then_or_fail<Rgetattr>(std::move(reply),
                                [self = self()](const Rgetattr& r, const auto& done) {
                                    self->qid_.version = r.qid.version;
-                                   done(attr_of(r, self->identity(), self->type_));
+                                   synthfs::Attr attr = attr_of(r, self->identity(), self->type_);
+                                   attr.uid = self->core_->owners().shown(attr.uid);
+                                   attr.gid = self->core_->owners().shown_group(attr.gid);
+                                   done(attr);
                                }));
 }
 
@@ -113,11 +116,11 @@ void RemoteNode::setattr(RequestPtr request, synthfs::SetAttr change, Reply<> re
     }
     if (change.uid) {
         m.valid |= kSetUid;
-        m.uid = *change.uid;
+        m.uid = core_->owners().meant(*change.uid);
     }
     if (change.gid) {
         m.valid |= kSetGid;
-        m.gid = *change.gid;
+        m.gid = core_->owners().meant_group(*change.gid);
     }
     if (change.size) {
         m.valid |= kSetSize;
@@ -162,6 +165,7 @@ void RemoteNode::open(RequestPtr request, int flags, Reply<synthfs::HandlePtr> r
 void RemoteNode::create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
                         Reply<synthfs::Created> reply) {
     const std::uint32_t wire = wire_open_flags((flags | O_CREAT) & ~O_NONBLOCK);
+    gid = core_->owners().meant_group(gid);
     core_->walk(request, fid_, {},
                 then_or_fail<ClientCore::Walked>(
                     std::move(reply), [self = self(), request, name, flags, wire, mode, gid](
@@ -224,18 +228,21 @@ std::function<void(Result<R>)> RemoteNode::then_walk(RequestPtr request, std::st
 
 void RemoteNode::mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
                        Reply<synthfs::NodePtr> reply) {
+    gid = core_->owners().meant_group(gid);
     core_->call<Rmkdir>(request, Tmkdir{fid_->number(), name, mode & 07777, gid},
                         then_walk<Rmkdir>(request, name, std::move(reply)));
 }
 
 void RemoteNode::symlink(RequestPtr request, std::string name, std::string target, gid_t gid,
                          Reply<synthfs::NodePtr> reply) {
+    gid = core_->owners().meant_group(gid);
     core_->call<Rsymlink>(request, Tsymlink{fid_->number(), name, target, gid},
                           then_walk<Rsymlink>(request, name, std::move(reply)));
 }
 
 void RemoteNode::mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev,
                        gid_t gid, Reply<synthfs::NodePtr> reply) {
+    gid = core_->owners().meant_group(gid);
     core_->call<Rmknod>(request, Tmknod{fid_->number(), name, mode, major(rdev), minor(rdev), gid},
                         then_walk<Rmknod>(request, name, std::move(reply)));
 }

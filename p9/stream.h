@@ -109,7 +109,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
 
     void close();
     // Null once ended.
-    [[nodiscard]] const Client* client() const { return client_.get(); }
+    [[nodiscard]] Client* client() const { return client_.get(); }
 
   private:
     ClientConnection() = default;

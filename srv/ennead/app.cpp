@@ -5,8 +5,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <iterator>
 
 #include "srv/ennead/top_dir.h"
 
@@ -25,31 +27,46 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-synthfs::Checked<std::unique_ptr<App>> App::make(const std::string& dir,
+synthfs::Checked<std::unique_ptr<App>> App::make(const AppOptions& options,
                                                  std::function<void(std::string)> log) {
     raise_descriptor_limit();
     auto state = StateDir::make();
     if (!state) {
         return state.error();
     }
-    auto app = std::unique_ptr<App>(new App(std::move(state.value()), log));
-    auto mount = synthfs::fuse::Mount::mount(
-        app->root_, {.dir = dir},
-        [log](synthfs::LogLevel, std::string_view line) { log(std::string(line)); });
-    if (!mount) {
-        return mount.error();
+    auto app = std::unique_ptr<App>(new App(std::move(state.value()), options.listen_anyway, log));
+    if (!options.dir.empty()) {
+        if (auto mounted = app->mount(options.dir); !mounted) {
+            return mounted.error();
+        }
     }
-    app->mount_ = std::move(mount.value());
-    if (const auto device = device_of_mount(app->mount_->dir()); device) {
-        app->services_.hidden.tree_device = device.value();
-    } else {
-        return device.error();
+    for (const std::string& address : options.listen) {
+        if (auto added = app->exports_->add(address, "/", false); !added) {
+            return added.error();
+        }
     }
-    app->watch_mount();
     return app;
 }
 
-App::App(StateDir state, std::function<void(std::string)> log)
+synthfs::Checked<> App::mount(const std::string& dir) {
+    auto mount = synthfs::fuse::Mount::mount(
+        root_, {.dir = dir}, [log = services_.log](synthfs::LogLevel, std::string_view line) {
+            log(std::string(line));
+        });
+    if (!mount) {
+        return mount.error();
+    }
+    mount_ = std::move(mount.value());
+    if (const auto device = device_of_mount(mount_->dir()); device) {
+        services_.hidden.tree_device = device.value();
+    } else {
+        return device.error();
+    }
+    watch_mount();
+    return synthfs::success();
+}
+
+App::App(StateDir state, bool listen_anyway, std::function<void(std::string)> log)
     : state_(std::move(state)),
       errors_(synthfs::ErrorLog::make(16)),
       services_{.io = io_,
@@ -64,12 +81,22 @@ App::App(StateDir state, std::function<void(std::string)> log)
     if (fstat(state_.fd(), &st) == 0) {
         services_.hidden.directories.emplace_back(st.st_dev, st.st_ino);
     }
+    exports_ = std::make_unique<Exports>(Exports::Options{
+        .io = io_, .hidden = services_.hidden, .anyway = listen_anyway, .log = services_.log});
+    mounts_ = std::make_unique<Mounts>(Mounts::Options{
+        .io = io_, .hidden = services_.hidden, .errors = errors_->sink(), .log = services_.log});
+    std::vector<synthfs::Verb> verbs = mounts_->verbs();
+    std::ranges::move(exports_->verbs(), std::back_inserter(verbs));
     root_ = make_top_dir({.table = table_,
                           .errors = errors_,
                           .events = services_.events,
                           // The write that asks for it is answered before anything is torn down.
-                          .quit = [this] { boost::asio::post(io_, [this] { quit(); }); }});
+                          .quit = [this] { boost::asio::post(io_, [this] { quit(); }); },
+                          .mounted = mounts_->directory(),
+                          .verbs = std::move(verbs),
+                          .settings = [this] { return mounts_->text() + exports_->text(); }});
     table_.attach(root_);
+    exports_->attach(root_);
     signals_.async_wait([this](boost::system::error_code ec, int) {
         if (!ec) {
             quit();
@@ -79,6 +106,8 @@ App::App(StateDir state, std::function<void(std::string)> log)
 
 App::~App() {
     table_.destroy_all();
+    exports_ = nullptr;
+    mounts_ = nullptr;
     if (mount_ready_) {
         mount_ready_->release();  // the descriptor is the mount's
     }
@@ -114,9 +143,13 @@ void App::quit() {
     // VMs first: blocked reads of their files are answered while there is still somebody to answer
     // to.
     table_.destroy_all();
-    mount_ready_->release();
-    mount_ready_ = nullptr;
-    mount_->unmount();
+    mounts_->close();
+    exports_->close();
+    if (mount_) {
+        mount_ready_->release();
+        mount_ready_ = nullptr;
+        mount_->unmount();
+    }
     io_.stop();
 }
 

@@ -10,7 +10,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "srv/ennead/exports.h"
+#include "srv/ennead/mounts.h"
 #include "srv/ennead/state_dir.h"
 #include "srv/ennead/vm_table.h"
 #include "synthfs/error_log.h"
@@ -18,10 +21,16 @@
 
 namespace ennead::srv {
 
+struct AppOptions {
+    std::string dir;                  // where to mount the tree; empty: nowhere
+    std::vector<std::string> listen;  // addresses for 9P clients
+    bool listen_anyway = false;       // TCP for other hosts
+};
+
 class App {
   public:
-    // Mounts the tree at `dir`. `log` takes a line.
-    static synthfs::Checked<std::unique_ptr<App>> make(const std::string& dir,
+    // Mounts the tree and gives it to 9P clients. `log` takes a line.
+    static synthfs::Checked<std::unique_ptr<App>> make(const AppOptions& options,
                                                        std::function<void(std::string)> log);
     ~App();
     App(const App&) = delete;
@@ -30,11 +39,9 @@ class App {
     // Serves until `quit` is written, the tree is unmounted, or a signal ends it.
     void run();
 
-    // The absolute path of the mount point.
-    [[nodiscard]] const std::string& dir() const { return mount_->dir(); }
-
   private:
-    App(StateDir state, std::function<void(std::string)> log);
+    App(StateDir state, bool listen_anyway, std::function<void(std::string)> log);
+    synthfs::Checked<> mount(const std::string& dir);
     void watch_mount();
     void quit();
 
@@ -44,6 +51,8 @@ class App {
     VmServices services_;
     VmTable table_;
     std::shared_ptr<synthfs::Directory> root_;
+    std::unique_ptr<Mounts> mounts_;
+    std::unique_ptr<Exports> exports_;
     std::unique_ptr<synthfs::fuse::Mount> mount_;
     std::unique_ptr<boost::asio::posix::stream_descriptor> mount_ready_;
     boost::asio::signal_set signals_;

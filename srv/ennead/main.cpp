@@ -13,19 +13,26 @@
 #include <exception>
 #include <string>
 
+#include "srv/ennead/address.h"
 #include "srv/ennead/app.h"
+#include "srv/ennead/cli_9p.h"
 #include "srv/ennead/cli_attach.h"
 
 namespace {
 
 constexpr const char* kUsage =
-    "usage: ennead [serve] [-f] [--log FILE] DIR    mount the tree at DIR and serve it\n"
+    "usage: ennead [serve] [-f] [--log FILE] [--listen ADDR]... [DIR]\n"
+    "                                                mount the tree at DIR and serve it\n"
     "       ennead attach [-d DIR] N                 this terminal on VM N's console; Ctrl-] "
     "leaves\n"
+    "       ennead 9p [-a ADDR] ls|cat|write|stat|mkdir|rm PATH...\n"
+    "                                                the same files with no mount, over 9P\n"
     "       ennead --help | --version\n"
     "\n"
     "  -f           stay in the foreground; log to standard error unless --log is given\n"
     "  --log FILE   append log lines to FILE\n"
+    "  --listen ADDR      serve 9P clients at unix!PATH or tcp!HOST!PORT too; DIR may be left out\n"
+    "  --listen-anyway    tcp! may be reached by other hosts, who then act as this user\n"
     "  -d DIR       where the tree is mounted (default: $ENNEAD_DIR, then /vm)\n"
     "\n"
     "The tree explains itself: cat DIR/help. Manuals: ennead(1), vm(4).\n";
@@ -33,7 +40,7 @@ constexpr const char* kUsage =
 struct Options {
     bool foreground = false;
     std::string log_file;
-    std::string dir;
+    ennead::srv::AppOptions app;
 };
 
 int complain(const std::string& text) {
@@ -70,7 +77,7 @@ int serve(const Options& options, int ready) {
         const std::string line = text + '\n';
         return write(ready, line.data(), line.size()) >= 0 ? 1 : 1;
     };
-    auto app = ennead::srv::App::make(options.dir, log_line);
+    auto app = ennead::srv::App::make(options.app, log_line);
     if (!app) {
         return fail(app.error().text);
     }
@@ -121,18 +128,19 @@ int serve_in_background(const Options& options) {
         return complain(answer.empty() ? "the server ended before the tree was mounted" : answer);
     }
     struct stat st {};
-    if (stat((options.dir + "/version").c_str(), &st) != 0) {
-        return complain(options.dir + ": the tree does not answer: " + std::strerror(errno));
+    const std::string& dir = options.app.dir;
+    if (!dir.empty() && stat((dir + "/version").c_str(), &st) != 0) {
+        return complain(dir + ": the tree does not answer: " + std::strerror(errno));
     }
     return 0;
 }
 
 int serve_command(int argc, char** argv) {
     Options options;
-    const option longs[] = {{"log", required_argument, nullptr, 'l'},
-                            {"help", no_argument, nullptr, 'h'},
-                            {"version", no_argument, nullptr, 'V'},
-                            {nullptr, 0, nullptr, 0}};
+    const option longs[] = {
+        {"log", required_argument, nullptr, 'l'},     {"listen", required_argument, nullptr, 'L'},
+        {"listen-anyway", no_argument, nullptr, 'A'}, {"help", no_argument, nullptr, 'h'},
+        {"version", no_argument, nullptr, 'V'},       {nullptr, 0, nullptr, 0}};
     int c = 0;
     while ((c = getopt_long(argc, argv, "fh", longs, nullptr)) != -1) {
         switch (c) {
@@ -141,6 +149,12 @@ int serve_command(int argc, char** argv) {
                 break;
             case 'l':
                 options.log_file = optarg;
+                break;
+            case 'L':
+                options.app.listen.push_back(ennead::srv::absolute_address(optarg));
+                break;
+            case 'A':
+                options.app.listen_anyway = true;
                 break;
             case 'h':
                 std::fputs(kUsage, stdout);
@@ -153,11 +167,12 @@ int serve_command(int argc, char** argv) {
                 return 2;
         }
     }
-    if (optind + 1 != argc) {
+    const bool has_dir = optind + 1 == argc;
+    if (!has_dir && (optind != argc || options.app.listen.empty())) {
         std::fputs(kUsage, stderr);
         return 2;
     }
-    options.dir = argv[optind];
+    options.app.dir = has_dir ? argv[optind] : "";
     return options.foreground ? serve(options, -1) : serve_in_background(options);
 }
 
@@ -169,6 +184,9 @@ int main(int argc, char** argv) {
     try {
         if (argc > 1 && std::strcmp(argv[1], "attach") == 0) {
             return ennead::srv::attach_command(argc - 1, argv + 1);
+        }
+        if (argc > 1 && std::strcmp(argv[1], "9p") == 0) {
+            return ennead::srv::nine_command(argc - 1, argv + 1);
         }
         if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
             return serve_command(argc - 1, argv + 1);

@@ -66,8 +66,10 @@ synthfs::SynthNodePtr make_ctl(const TopDir& top) {
                              quit();
                              return synthfs::success();
                          })});
-    // Settings as replayable lines; so far the server has none that can be changed.
-    ctl.text = []() -> Checked<std::string> { return std::string(); };
+    ctl.verbs.insert(ctl.verbs.end(), top.verbs.begin(), top.verbs.end());
+    ctl.text = [settings = top.settings]() -> Checked<std::string> {
+        return settings ? settings() : std::string();
+    };
     return synthfs::make_ctl_file(std::move(ctl));
 }
 
@@ -129,6 +131,9 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
     const auto file = [](const char* name, mode_t mode, synthfs::NodePtr node) {
         return Entry{.name = name, .mode = S_IFREG | mode, .make = [node](mode_t) { return node; }};
     };
+    // A directory too, and with none given it is not there.
+    const Entry mounted{
+        .name = "n", .mode = S_IFDIR | 0755, .make = [node = top.mounted](mode_t) { return node; }};
     return synthfs::Directory::make({
         .mode = 0755,
         .name = "/",
@@ -147,6 +152,7 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
                                      [] { return "ennead " ENNEAD_VERSION "\ntree 1\n"; })),
                 file("help", 0444,
                      make_fixed_text(top, "help", [] { return std::string(help_text()); })),
+                mounted,
             },
         .hooks = make_hooks(table),
     });

@@ -4,8 +4,11 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "srv/ennead/vm_table.h"
+#include "synthfs/ctl_file.h"
 #include "synthfs/error_log.h"
 #include "synthfs/tree.h"
 
@@ -16,6 +19,10 @@ struct TopDir {
     std::shared_ptr<synthfs::ErrorLog> errors;
     std::shared_ptr<synthfs::StreamFile> events;
     std::function<void()> quit;  // must return before anything is torn down
+    synthfs::NodePtr mounted{};  // `n`
+    // Further verbs of `ctl`, and the lines that it shows for them.
+    std::vector<synthfs::Verb> verbs{};
+    std::function<std::string()> settings{};
 };
 
 // The root of the tree; `top.table` outlives it.

@@ -248,7 +248,7 @@ TEST(Server, refuses_what_it_knows_but_does_not_speak) {
     const unsigned char tstat[] = {11, 0, 0, 0, 124, 9, 0, 0, 0, 0, 0};
     peer->raw(std::as_bytes(std::span(tstat)), 9);
     EXPECT_EQ(std::get<Rlerror>(peer->answers.back().frame.message).ecode, unsigned{EOPNOTSUPP});
-    EXPECT_EQ(peer->error(Tauth{9, "root", "", 0}), EOPNOTSUPP);
+    EXPECT_EQ(peer->error(Tauth{9, "root", "", 0}), ENOENT);
     EXPECT_EQ(peer->ends, 0);
 }
 

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+// Dials, attaches, dials again; and the node that hands everything on while it can.
+#include "srv/ennead/remote_tree.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/system/system_error.hpp>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+namespace ennead::srv {
+
+using boost::system::error_code;
+using synthfs::HandlePtr;
+using synthfs::Node;
+using synthfs::NodePtr;
+using synthfs::Reply;
+using synthfs::RequestPtr;
+using synthfs::Result;
+
+namespace {
+
+class EmptyListing final : public synthfs::Handle {
+    void readdir(RequestPtr, std::uint64_t, std::size_t,
+                 Reply<std::vector<synthfs::DirEntry>> reply) override {
+        reply(std::vector<synthfs::DirEntry>());
+    }
+};
+
+// Where the other tree's root shows.
+class RemoteTop final : public Node {
+  public:
+    explicit RemoteTop(std::weak_ptr<RemoteTree> tree) : tree_(std::move(tree)) {
+        clock_gettime(CLOCK_REALTIME, &since_);
+    }
+
+    synthfs::Identity identity() const override { return {source_, 1, 0}; }
+    mode_t type() const override { return S_IFDIR; }
+
+    // A directory that can be looked at, whatever has become of what is in it.
+    void getattr(RequestPtr request, Reply<synthfs::Attr> reply) override {
+        if (const NodePtr root = remote()) {
+            root->getattr(std::move(request), [identity = identity(), reply = std::move(reply)](
+                                                  Result<synthfs::Attr> attr) {
+                if (attr) {
+                    attr.value().identity = identity;
+                }
+                reply(std::move(attr));
+            });
+            return;
+        }
+        synthfs::Attr attr;
+        attr.mode = S_IFDIR | 0555;
+        attr.uid = geteuid();
+        attr.gid = getegid();
+        attr.nlink = 2;
+        attr.atime = attr.mtime = attr.ctime = since_;
+        attr.identity = identity();
+        reply(attr);
+    }
+    void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
+        const auto tree = tree_.lock();
+        if (tree && !tree->root() && tree->in_union() && (flags & O_ACCMODE) == O_RDONLY) {
+            reply(HandlePtr(std::make_shared<EmptyListing>()));
+        } else if (const NodePtr root = wanted(request, reply)) {
+            root->open(std::move(request), flags, std::move(reply));
+        }
+    }
+    void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
+        const auto tree = tree_.lock();
+        if (tree && !tree->root() && tree->in_union()) {
+            reply(synthfs::error(ENOENT));
+        } else if (const NodePtr root = wanted(request, reply)) {
+            root->walk(std::move(request), std::move(name), std::move(reply));
+        }
+    }
+    void setattr(RequestPtr request, synthfs::SetAttr change, Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->setattr(std::move(request), change, std::move(reply));
+        }
+    }
+    void statfs(RequestPtr request, Reply<synthfs::StatFs> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->statfs(std::move(request), std::move(reply));
+        }
+    }
+    void create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
+                Reply<synthfs::Created> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->create(std::move(request), std::move(name), flags, mode, gid, std::move(reply));
+        }
+    }
+    void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
+               Reply<NodePtr> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->mkdir(std::move(request), std::move(name), mode, gid, std::move(reply));
+        }
+    }
+    void symlink(RequestPtr request, std::string name, std::string target, gid_t gid,
+                 Reply<NodePtr> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->symlink(std::move(request), std::move(name), std::move(target), gid,
+                          std::move(reply));
+        }
+    }
+    void mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev, gid_t gid,
+               Reply<NodePtr> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->mknod(std::move(request), std::move(name), mode, rdev, gid, std::move(reply));
+        }
+    }
+    void link(RequestPtr request, std::string name, NodePtr target, Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->link(std::move(request), std::move(name), std::move(target), std::move(reply));
+        }
+    }
+    void unlink(RequestPtr request, std::string name, bool directory, Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->unlink(std::move(request), std::move(name), directory, std::move(reply));
+        }
+    }
+    void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
+                Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            if (const auto top = std::dynamic_pointer_cast<RemoteTop>(new_parent)) {
+                const NodePtr other = top->remote();
+                new_parent = other ? other : new_parent;
+            }
+            root->rename(std::move(request), std::move(name), std::move(new_parent),
+                         std::move(new_name), std::move(reply));
+        }
+    }
+    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->getxattr(std::move(request), std::move(name), std::move(reply));
+        }
+    }
+    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->listxattr(std::move(request), std::move(reply));
+        }
+    }
+    void setxattr(RequestPtr request, std::string name, std::string value, int flags,
+                  Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->setxattr(std::move(request), std::move(name), std::move(value), flags,
+                           std::move(reply));
+        }
+    }
+    void removexattr(RequestPtr request, std::string name, Reply<> reply) override {
+        if (const NodePtr root = wanted(request, reply)) {
+            root->removexattr(std::move(request), std::move(name), std::move(reply));
+        }
+    }
+
+  private:
+    [[nodiscard]] NodePtr remote() const {
+        const auto tree = tree_.lock();
+        return tree ? tree->root() : nullptr;
+    }
+    // Without a connection the answer is given here.
+    template <class T>
+    NodePtr wanted(const RequestPtr& request, const Reply<T>& reply) const {
+        NodePtr root = remote();
+        if (!root) {
+            const auto tree = tree_.lock();
+            request->explain(tree ? tree->address().text() + ": " + tree->reason()
+                                  : std::string("no longer mounted"));
+            reply(synthfs::error(EIO));
+        }
+        return root;
+    }
+
+    const std::weak_ptr<RemoteTree> tree_;
+    const std::uint64_t source_ = synthfs::next_source();
+    std::timespec since_{};
+};
+
+}  // namespace
+
+template <class... Args>
+auto RemoteTree::in_attempt(void (RemoteTree::*method)(Args...)) {
+    return [weak = weak_from_this(), attempt = attempt_, method](Args... args) {
+        const auto self = weak.lock();
+        if (self && !self->closed_ && self->attempt_ == attempt) {
+            (self.get()->*method)(std::forward<Args>(args)...);
+        }
+    };
+}
+
+std::shared_ptr<RemoteTree> RemoteTree::start(Address address, Options options) {
+    std::shared_ptr<RemoteTree> tree(new RemoteTree(std::move(address), std::move(options)));
+    tree->node_ = std::make_shared<RemoteTop>(tree);
+    tree->attempt();
+    return tree;
+}
+
+RemoteTree::RemoteTree(Address address, Options options)
+    : address_(std::move(address)),
+      options_(std::move(options)),
+      retry_(options_.first_retry),
+      deadline_(options_.io),
+      pause_(options_.io) {}
+
+RemoteTree::~RemoteTree() {
+    close();
+}
+
+void RemoteTree::close() {
+    closed_ = true;
+    deadline_.cancel();
+    pause_.cancel();
+    root_ = nullptr;
+    resolver_ = nullptr;
+    tcp_ = nullptr;
+    unix_ = nullptr;
+    // Answers what is pending.
+    connection_ = nullptr;
+}
+
+void RemoteTree::attempt() {
+    ++attempt_;
+    deadline_.expires_after(options_.patience);
+    deadline_.async_wait([late = in_attempt(&RemoteTree::fail)](error_code ec) {
+        if (!ec) {
+            late("no answer");
+        }
+    });
+    if (address_.network == Address::Network::unix) {
+        dial_unix();
+    } else {
+        dial_tcp();
+    }
+}
+
+void RemoteTree::dial_unix() {
+    // By its descriptor: a lookup in our own tree would wait for this very thread.
+    const auto found = open_host_file(address_.where, O_PATH, "socket", options_.hidden);
+    if (!found) {
+        // Not inside start(): whoever mounts is answered first.
+        boost::asio::post(options_.io, [failed = in_attempt(&RemoteTree::fail),
+                                        text = found.error().text] { failed(text); });
+        return;
+    }
+    sockaddr_un where{};
+    where.sun_family = AF_UNIX;
+    const std::string path = "/proc/self/fd/" + std::to_string(found.value().get());
+    std::memcpy(where.sun_path, path.c_str(), path.size());
+    unix_ = std::make_unique<p9::Socket>(options_.io);
+    error_code failure;
+    unix_->open(boost::asio::generic::stream_protocol(AF_UNIX, 0), failure);
+    if (!failure) {
+        unix_->non_blocking(true, failure);
+    }
+    // Connecting to a unix socket is done at once or not at all.
+    if (!failure &&
+        ::connect(unix_->native_handle(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0) {
+        failure = error_code(errno, boost::system::system_category());
+    }
+    boost::asio::post(options_.io, [weak = weak_from_this(), attempt = attempt_, failure,
+                                    failed = in_attempt(&RemoteTree::fail)] {
+        const auto self = weak.lock();
+        if (failure) {
+            failed(failure.message());
+        } else if (self && !self->closed_ && self->attempt_ == attempt) {
+            self->connected(std::move(*self->unix_));
+        }
+    });
+}
+
+void RemoteTree::dial_tcp() {
+    using boost::asio::ip::tcp;
+    resolver_ = std::make_unique<tcp::resolver>(options_.io);
+    tcp_ = std::make_unique<tcp::socket>(options_.io);
+    const auto current = [weak = weak_from_this(), attempt = attempt_] {
+        auto self = weak.lock();
+        return self && !self->closed_ && self->attempt_ == attempt ? self : nullptr;
+    };
+    resolver_->async_resolve(
+        address_.where, std::to_string(address_.port), tcp::resolver::numeric_service,
+        [current](error_code ec, const tcp::resolver::results_type& found) {
+            const auto self = current();
+            if (!self) {
+                return;
+            }
+            if (ec) {
+                self->fail(ec.message());
+                return;
+            }
+            boost::asio::async_connect(
+                *self->tcp_, found, [current](error_code ec, const tcp::endpoint&) {
+                    const auto self = current();
+                    if (!self) {
+                        return;
+                    }
+                    if (ec) {
+                        self->fail(ec.message());
+                        return;
+                    }
+                    // A host that goes without a word is found out in half a minute.
+                    const int fd = self->tcp_->native_handle();
+                    const int on = 1, idle = 10, interval = 5, count = 4, unsent_ms = 30'000;
+                    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+                    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+                    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+                    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+                    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+                    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unsent_ms, sizeof unsent_ms);
+                    self->connected(p9::Socket(std::move(*self->tcp_)));
+                });
+        });
+}
+
+void RemoteTree::connected(p9::Socket socket) {
+    p9::ClientOptions options;
+    options.lost_errno = EIO;
+    options.uid = geteuid();
+    options.on_end = [ended = in_attempt(&RemoteTree::fail)](std::string_view reason) {
+        ended(std::string(reason));
+    };
+    connection_ = p9::ClientConnection::start(std::move(socket), std::move(options),
+                                              in_attempt(&RemoteTree::ready));
+}
+
+void RemoteTree::ready(Result<NodePtr> root) {
+    if (!root) {
+        fail(root.error().message());
+    } else if (!S_ISDIR(root.value()->type())) {
+        fail("what is served there is no directory");
+    } else {
+        // Whose that tree is, we are: with us sits whoever may write to its files.
+        const NodePtr node = root.value();
+        node->getattr(std::make_shared<synthfs::Request>(),
+                      [node, known = in_attempt(&RemoteTree::owner_known)](
+                          const Result<synthfs::Attr>& attr) { known(node, attr); });
+    }
+}
+
+void RemoteTree::owner_known(const NodePtr& root, const Result<synthfs::Attr>& attr) {
+    if (!attr) {
+        fail(attr.error().message());
+        return;
+    }
+    connection_->client()->map_owner({.remote_uid = attr.value().uid,
+                                      .local_uid = geteuid(),
+                                      .remote_gid = attr.value().gid,
+                                      .local_gid = getegid()});
+    deadline_.cancel();
+    retry_ = options_.first_retry;
+    root_ = root;
+    reason_.clear();
+    options_.changed(address_.text() + ": connected");
+}
+
+void RemoteTree::fail(const std::string& reason_text) {
+    const std::string reason = reason_text;  // it may belong to what goes now
+    ++attempt_;                              // nothing of this attempt counts any more
+    deadline_.cancel();
+    root_ = nullptr;
+    resolver_ = nullptr;
+    tcp_ = nullptr;
+    unix_ = nullptr;
+    // Not here: this may be said from within it. What is pending was answered by the loss itself,
+    // or is when it goes.
+    boost::asio::post(options_.io, [gone = std::exchange(connection_, nullptr)] {});
+    pause_.expires_after(retry_);
+    retry_ = std::min(retry_ * 2, options_.last_retry);
+    pause_.async_wait([again = in_attempt(&RemoteTree::attempt)](error_code ec) {
+        if (!ec) {
+            again();
+        }
+    });
+    if (reason_ != reason) {
+        reason_ = reason;
+        options_.changed(address_.text() + ": " + reason);
+    }
+}
+
+}  // namespace ennead::srv

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Another server's tree, as one directory that is always there: connected in the background, and
+// again when it was lost.
+#pragma once
+
+#include <utility>
+// Asio 1.74 forgets <utility> under C++20, so it comes first.
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "p9/stream.h"
+#include "srv/ennead/address.h"
+#include "srv/ennead/host_source.h"
+#include "synthfs/node.h"
+
+namespace ennead::srv {
+
+// Loop thread only. Nothing that is asked of it waits for a connection: without one, every
+// operation answers EIO at once, and those that were under way when it was lost do so then.
+// What was opened before belongs to the connection it was opened over. Whoever owns the other
+// tree's root shows as this process's user.
+class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
+  public:
+    struct Options {
+        boost::asio::io_context& io;
+        const HiddenPlaces& hidden;
+        // The connection is there, or is not, and why: a line each time that changes.
+        std::function<void(const std::string&)> changed;
+        // How long an attempt may take, and how long after one that failed the next comes at first
+        // and at most; each time twice as long.
+        std::chrono::milliseconds patience{10'000}, first_retry{250}, last_retry{5'000};
+    };
+
+    // The first attempt is under way.
+    static std::shared_ptr<RemoteTree> start(Address address, Options options);
+    ~RemoteTree();
+
+    // The directory; the same node for good. EIO once this object is closed.
+    [[nodiscard]] const synthfs::NodePtr& node() const { return node_; }
+    // The other tree's root; null while there is no connection.
+    [[nodiscard]] synthfs::NodePtr root() const { return root_; }
+    [[nodiscard]] const Address& address() const { return address_; }
+    // Why there is no connection.
+    [[nodiscard]] const std::string& reason() const { return reason_; }
+    // A member of a union: without a connection it is empty, and does not stand in the others' way.
+    void set_in_union(bool in_union) { in_union_ = in_union; }
+    [[nodiscard]] bool in_union() const { return in_union_; }
+
+    // For good.
+    void close();
+
+  private:
+    RemoteTree(Address address, Options options);
+    void attempt();
+    void dial_unix();
+    void dial_tcp();
+    void connected(p9::Socket socket);
+    void ready(synthfs::Result<synthfs::NodePtr> root);
+    void owner_known(const synthfs::NodePtr& root, const synthfs::Result<synthfs::Attr>& attr);
+    void fail(const std::string& reason);
+    // Calls `method` with what else it is given unless another attempt has begun, or the end come.
+    template <class... Args>
+    auto in_attempt(void (RemoteTree::*method)(Args...));
+
+    Address address_;
+    Options options_;
+    synthfs::NodePtr node_, root_;
+    std::string reason_ = "not connected yet";
+    bool in_union_ = false, closed_ = false;
+    unsigned attempt_ = 0;
+    std::chrono::milliseconds retry_;
+    boost::asio::steady_timer deadline_, pause_;
+    std::unique_ptr<boost::asio::ip::tcp::resolver> resolver_;
+    std::unique_ptr<boost::asio::ip::tcp::socket> tcp_;
+    std::unique_ptr<p9::Socket> unix_;
+    std::shared_ptr<p9::ClientConnection> connection_;
+};
+
+}  // namespace ennead::srv
