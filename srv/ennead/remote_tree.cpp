@@ -332,7 +332,11 @@ void RemoteTree::connected(p9::Socket socket) {
 
 void RemoteTree::ready(Result<NodePtr> root) {
     if (!root) {
-        fail(root.error().message());
+        // If it is the connection that ended, on_end comes next and says why.
+        const p9::Client* client = connection_ ? connection_->client() : nullptr;
+        if (client == nullptr || !client->ended()) {
+            fail(root.error().message());
+        }
     } else if (!S_ISDIR(root.value()->type())) {
         fail("what is served there is no directory");
     } else {
@@ -345,6 +349,10 @@ void RemoteTree::ready(Result<NodePtr> root) {
 }
 
 void RemoteTree::owner_known(const NodePtr& root, const Result<synthfs::Attr>& attr) {
+    const p9::Client* client = connection_ ? connection_->client() : nullptr;
+    if (client == nullptr || client->ended()) {
+        return;
+    }
     if (!attr) {
         fail(attr.error().message());
         return;

@@ -698,5 +698,33 @@ TEST_F(Liar, junk_ends_the_connection) {
     EXPECT_TRUE(client->ended());
 }
 
+TEST_F(Connection, the_owner_of_the_other_side_can_be_shown_as_ours) {
+    world.hello->attr.uid = 1000;
+    world.hello->attr.gid = 100;
+    world.inner->attr.uid = 5;
+    world.inner->attr.gid = 6;
+    client->client()->map_owner(
+        {.remote_uid = 1000, .local_uid = 42, .remote_gid = 100, .local_gid = 43});
+    const auto attr = [&](const synthfs::NodePtr& node) {
+        const auto found = ask<synthfs::Attr>([&](auto r) { node->getattr(request(), r); });
+        return found.value();
+    };
+    const auto hello = walk(root, "hello"), inner = walk(walk(root, "dir"), "inner");
+    EXPECT_EQ(attr(hello).uid, 42u);
+    EXPECT_EQ(attr(hello).gid, 43u);
+    EXPECT_EQ(attr(inner).uid, 5u);
+    EXPECT_EQ(attr(inner).gid, 6u);
+    synthfs::SetAttr change;
+    change.uid = 42;
+    change.gid = 43;
+    EXPECT_EQ(ask<void>([&](auto r) { inner->setattr(request(), change, r); }).error(), 0);
+    EXPECT_EQ(world.inner->attr.uid, 1000u);
+    EXPECT_EQ(world.inner->attr.gid, 100u);
+    EXPECT_EQ(
+        ask<synthfs::NodePtr>([&](auto r) { root->mkdir(request(), "d", 0755, 43, r); }).error(),
+        0);
+    EXPECT_EQ(world.root->mem("d")->attr.gid, 100u);
+}
+
 }  // namespace
 }  // namespace ennead::p9::test

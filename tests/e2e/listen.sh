@@ -1,0 +1,153 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The tree over 9P is the tree of the mount: both dialects, several clients, another server's
+# machines, and a peer that is killed.
+. "$(dirname "$0")/lib.sh"
+PATH=$PATH:/usr/sbin # where diod keeps its tools
+socket="unix!$work/socket"
+mount_tree --listen "$socket" --listen 'tcp!127.0.0.1!0'
+tcp=$(sed -n 's/^export \(tcp!.*\)$/\1/p' "$mnt/ctl")
+same "$(stat -c %a "$work/socket")" 600 "mode of the socket"
+
+nine() { timeout $patience "$build/ennead" 9p -a "$addr" "$@"; }
+# In 9P2000, by a client that shares nothing with the server.
+plain() { timeout $patience python3 -I -S "$here/../e2e/nine.py" "$addr" "$@"; }
+
+# --- the same files, whatever they are asked by ---------------------------------------------------
+
+n=$(new_vm)
+for addr in "$socket" "$tcp"; do
+    # shellcheck disable=SC2012
+    same "$(nine ls / $n)" "$(ls -1 "$mnt"; ls -1 "$mnt/$n")" "names over $addr"
+    same "$(plain ls / | sort)" "$(ls -1 "$mnt")" "names in 9P2000 over $addr"
+    for file in conf status version help $n/conf $n/ctl $n/ns; do
+        nine cat $file >"$work/read" || fail "cat $file over $addr"
+        holds "$file is the same over $addr" cmp "$work/read" "$mnt/$file"
+    done
+    same "$(plain cat $n/conf)" "$(cat "$mnt/$n/conf")" "conf in 9P2000 over $addr"
+    same "$(plain stat ctl)" "ctl 0o600" "stat in 9P2000"
+done
+addr=$socket
+m=$(nine cat new)
+same "$(cat "$mnt/$m/ctl")" $m "a machine made over 9P"
+echo 'set mem 64M' | nine write $m/ctl
+holds "a setting made over 9P" grep -qx 'mem 64M' "$mnt/$m/conf"
+same "$(plain write $m/ctl 'set mem 65M')" "" "a write in 9P2000"
+holds "a setting made in 9P2000" grep -qx 'mem 65M' "$mnt/$m/conf"
+nine mkdir box
+nine rm $m
+same "$(nine ls -d box)" box "made over 9P"
+same "$(nine stat $m 2>&1)" "ennead: $m: No such file or directory" "removed over 9P"
+
+# What is refused says why, by number in 9P2000.L and by the words themselves in 9P2000.
+same "$(echo bogus | nine write $n/ctl 2>&1)" \
+    "ennead: $n/ctl: Invalid argument: unknown verb bogus" "words after a refusal"
+explained EINVAL "$mnt/$n/ctl" "unknown verb bogus"
+same "$(plain write $n/ctl bogus)" "error: unknown verb bogus" "words in Rerror"
+same "$(plain cat nothing)" "error: No such file or directory" "an error without words"
+
+# A read that waits is called off; a frame that is none ends its connection alone.
+same "$(plain flush $n/wait)" flushed "Tflush"
+background plain follow $n/wait >"$work/follow"
+follower=$job
+same "$(plain junk)" "error: hung up" "junk"
+has_log() { grep -qF "$1" "$work/server.log"; }
+holds "the log tells of the junk" has_log 'what=bad-frame client='
+
+# Others get what the modes give them.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$work"
+    as_other() { setpriv --reuid 12345 --regid 12345 --clear-groups timeout 10 "$build/ennead" 9p "$@" 2>&1; }
+    if setpriv --reuid 12345 --regid 12345 --clear-groups test -x "$build/ennead"; then
+        same "$(as_other -a "$tcp" cat version)" "$(cat "$mnt/version")" "version for another user"
+        same "$(as_other -a "$tcp" cat new)" "ennead: new: Permission denied" "new for another user"
+        same "$(echo quit | as_other -a "$tcp" write ctl)" "ennead: ctl: Permission denied" "ctl for another user"
+        same "$(as_other -a "$socket" ls)" "ennead: $socket: Permission denied" "another user's socket"
+        chmod 666 "$work/socket"
+        same "$(as_other -a "$socket" cat version)" "$(cat "$mnt/version")" "opened by chmod"
+        same "$(as_other -a "$socket" cat $n/cons)" "ennead: $n/cons: Permission denied" "cons for another user"
+    fi
+fi
+
+# The client of somebody else's server.
+if command -v diodcat >/dev/null; then
+    server_port=127.0.0.1:${tcp##*!}
+    same "$(timeout 10 diodls -s "$server_port" -a / | sort)" "$(ls -1 "$mnt")" "diodls"
+    timeout 10 diodcat -s "$server_port" -a "/$n" conf >"$work/read"
+    holds "diodcat reads conf" cmp "$work/read" "$mnt/$n/conf"
+fi
+
+# --- addresses ------------------------------------------------------------------------------------
+
+same "$("$build/ennead" --listen "$socket" 2>&1)" "ennead: $socket: a server listens there already" "twice"
+same "$("$build/ennead" --listen 'tcp!0.0.0.0!0' 2>&1 | cut -d ';' -f 1)" \
+    "ennead: tcp!0.0.0.0!0: other hosts could reach it, and 9P has no passwords" "beyond this host"
+lacks "a server without tree and address" "$build/ennead" 2>/dev/null
+
+echo "export unix!$work/part $n -r" >"$mnt/ctl"
+addr="unix!$work/part"
+same "$(nine cat name)" $n "a part of the tree"
+same "$(echo start | nine write ctl 2>&1)" "ennead: ctl: Read-only file system" "a part to be looked at"
+holds "ctl lists it" grep -qx "export unix!$work/part $n -r" "$mnt/ctl"
+cat "$mnt/ctl" >"$work/lines"
+cat "$work/lines" >"$mnt/ctl" || fail "what ctl lists cannot be written to it"
+holds "and nothing changed" cmp "$work/lines" "$mnt/ctl"
+echo "unexport unix!$work/part" >"$mnt/ctl"
+lacks "the part is gone" test -e "$work/part"
+refused ENOENT "$mnt/ctl" "unexport unix!$work/part" "nothing is exported there"
+
+# --- another server, with no mount of its own -----------------------------------------------------
+
+far="unix!$work/far"
+start_far() {
+    "$build/ennead" --log "$work/far.log" --listen "$far"
+    far_server=$(pgrep -f -- "ennead .*--listen $far\$")
+    jobs="${jobs:-} $far_server"
+}
+start_far
+addr=$far
+echo "mount $far n/far" >"$mnt/ctl"
+in_time 10 "the far tree" test -e "$mnt/n/far/version"
+same "$(cat "$mnt/n/far/new")" 1 "a machine there"
+echo start >"$mnt/n/far/1/ctl"
+await "$mnt/n/far/1/log" "$(prompt 1)"
+background cat "$mnt/n/far/1/cons" >"$work/far.cons"
+reader=$job
+background cat "$mnt/n/far/events" >"$work/far.events"
+echo 'echo over $((6*7)) there' >"$mnt/n/far/1/cons"
+await "$work/far.cons" "over 42 there"
+same "$(nine cat 1/status | cut -d ' ' -f 1)" running "its state, asked there"
+echo pause >"$mnt/n/far/1/ctl"
+await "$work/far.events" " 1 state paused"
+
+# Killed: what waits ends with EIO, what is asked now too, and it comes back.
+vms="${vms:-} $(pgrep -P "$far_server" -x ennead-vm)"
+background call read "$mnt/n/far/1/wait" >"$work/far.wait"
+waiter=$job
+in_time $patience "a reader waits" sh -c "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -qF '$mnt/n/far/1/wait'"
+kill -KILL "$far_server"
+wait $waiter || :
+same "$(cat "$work/far.wait")" EIO "the read that waited"
+wait $reader && fail "cons ended as if nothing had happened"
+answers EIO read "$mnt/n/far/version"
+holds "n is still there" ls "$mnt/n" >/dev/null
+holds "ctl says why" grep -q '^# not connected: ' "$mnt/ctl"
+start_far
+in_time $patience "the far tree is back" test -e "$mnt/n/far/version"
+same "$(ls "$mnt/n/far")" "$(nine ls)" "the new far tree"
+
+# A server that mounts itself.
+echo "mount $socket n/self" >"$mnt/ctl"
+in_time 10 "our own tree" test -e "$mnt/n/self/version"
+same "$(timeout 10 cat "$mnt/n/self/n/self/n/far/version")" "$(cat "$mnt/version")" "round and round"
+printf 'unmount n/self\nunmount n/far\n' >"$mnt/ctl"
+same "$(ls "$mnt/n")" "" "nothing mounted"
+
+echo quit | nine write ctl
+in_time 10 "the far server has ended" sh -c "! kill -0 $far_server 2>/dev/null"
+lacks "its socket is left" test -e "$work/far"
+addr=$socket
+echo quit | nine write ctl
+in_time 10 "the tree is unmounted" sh -c "! grep -qF ' $mnt fuse' /proc/self/mounts"
+lacks "the socket is left" test -e "$work/socket"
+wait $follower || :
