@@ -21,7 +21,10 @@ At the top
     new      reading it makes a VM and gives its number; `key=value` written before sets its conf
     conf     settings of new VMs            status   one line a VM: N name state reason mem uptime
     events   a line for every change        error    the last failures, in words
-    version  help  ctl (quit)
+    version  help
+    ctl      quit; export ADDR [PATH] [-r], unexport ADDR: the tree for 9P clients;
+             mount [-abc] ADDR n/NAME, unmount n/NAME; ADDR is unix!PATH or tcp!HOST!PORT
+    n/       other servers' trees: n/host/3/ctl drives a machine there
 
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
