@@ -18,12 +18,12 @@ struct Caller {
     int pid = 0;  // 0 when unknown (9P)
 };
 
-// Shared by the side that asked (FUSE, 9P server) and the node that answers. Both live on the thread that
-// owns the tree; nothing here is locked.
+// Shared by the side that asked (FUSE, 9P server) and the node that answers. Both live on the
+// thread that owns the tree; nothing here is locked.
 //
-// The node answers exactly once, through the Reply it was given, whether or not the request is cancelled.
-// A node that lets a request wait installs `on_cancel`; when the asker cancels, that function runs once and
-// must lead to the Reply being called soon (normally with EINTR).
+// The node answers exactly once, through the Reply it was given, whether or not the request is
+// cancelled. A node that lets a request wait installs `on_cancel`; when the asker cancels, that
+// function runs once and must lead to the Reply being called soon (normally with EINTR).
 class Request {
   public:
     explicit Request(Caller caller = {}, bool nonblocking = false)
@@ -34,7 +34,8 @@ class Request {
     [[nodiscard]] bool nonblocking() const { return nonblocking_; }
     [[nodiscard]] bool cancelled() const { return cancelled_; }
 
-    // Installs what cancels the waiting operation; runs it at once if the request is already cancelled.
+    // Installs what cancels the waiting operation; runs it at once if the request is already
+    // cancelled.
     void on_cancel(std::function<void()> hook) {
         if (cancelled_) {
             hook();
@@ -71,8 +72,8 @@ class Request {
 
 using RequestPtr = std::shared_ptr<Request>;
 
-// Called exactly once with the outcome, on the thread that owns the tree; possibly before the call that was
-// given it returns.
+// Called exactly once with the outcome, on the thread that owns the tree; possibly before the call
+// that was given it returns.
 template <class T = void>
 using Reply = std::function<void(Result<T>)>;
 
