@@ -87,9 +87,20 @@ void ErrorLog::add(ErrorRecord record) {
         record.text = fault_of(error(record.errnum)).text;
     }
     entries_.push_back({now_usec_(), std::move(record)});
+    ++added_;
     while (entries_.size() > capacity_) {
         entries_.pop_front();
     }
+}
+
+std::string ErrorLog::words_since(std::uint64_t before, int errnum, std::string_view file) const {
+    std::uint64_t number = added_;
+    for (auto at = entries_.rbegin(); at != entries_.rend() && number > before; ++at, --number) {
+        if (at->record.errnum == errnum && at->record.file == file) {
+            return at->record.text;
+        }
+    }
+    return {};
 }
 
 std::string ErrorLog::text() const {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "synthfs/fault.h"
 #include "synthfs/synth_node.h"
@@ -24,6 +25,13 @@ class ErrorLog : public std::enable_shared_from_this<ErrorLog> {
 
     void add(ErrorRecord record);
     void clear() { entries_.clear(); }
+
+    // How many records were ever added.
+    [[nodiscard]] std::uint64_t added() const { return added_; }
+    // The text of the latest record that was added after the first `before`, of this errno and
+    // file; empty if there is none.
+    [[nodiscard]] std::string words_since(std::uint64_t before, int errnum,
+                                          std::string_view file) const;
 
     // Oldest first; of each: `usec pid errno file 'text'`, and if a command was at fault, that line
     // and a caret under the word.
@@ -43,6 +51,7 @@ class ErrorLog : public std::enable_shared_from_this<ErrorLog> {
     std::size_t capacity_;
     std::function<std::uint64_t()> now_usec_;
     std::deque<Entry> entries_;
+    std::uint64_t added_ = 0;
 };
 
 // The `error` file: reads the log's text; O_TRUNC clears it.

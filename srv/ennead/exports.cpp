@@ -159,6 +159,10 @@ void Exports::close() {
 void Exports::accept(const std::shared_ptr<Export>& to, Fd client) {
     const std::string name =
         to->listener->address().text() + " client " + std::to_string(++last_client_);
+    if (clients() >= kMostClients) {
+        options_.log(name + ": there are too many clients");
+        return;
+    }
     // What is exported may have become another file since, or be on a machine that has to be asked.
     const auto fd = std::make_shared<Fd>(std::move(client));
     find_part(

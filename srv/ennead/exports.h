@@ -51,6 +51,8 @@ class Exports {
     // `export` lines that give the same again.
     [[nodiscard]] std::string text() const;
     [[nodiscard]] std::size_t clients() const;
+    // One more is sent away.
+    static constexpr std::size_t kMostClients = 1024;
 
   private:
     struct Export;

@@ -36,6 +36,7 @@ class LiveHandle;
 
 class LiveNode final : public synthfs::SynthNode {
   public:
+    [[nodiscard]] const LiveFile& file() const { return file_; }
     explicit LiveNode(LiveFile file)
         : SynthNode(S_IFREG, {.mode = file.mode, .name = file.name, .errors = file.errors}),
           file_(std::move(file)) {}
@@ -79,8 +80,9 @@ class LiveHandle final : public SynthHandle {
             reply(synthfs::error(refusal));
             return;
         }
-        when_open(request, reply,
-                  [=](synthfs::Handle& remote) { remote.read(request, offset, into, reply); });
+        when_open(request, reply, [=, reply = explained(request, reply)](synthfs::Handle& remote) {
+            remote.read(request, offset, into, reply);
+        });
     }
 
     void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
@@ -89,8 +91,9 @@ class LiveHandle final : public SynthHandle {
             reply(synthfs::error(refusal));
             return;
         }
-        when_open(request, reply,
-                  [=](synthfs::Handle& remote) { remote.write(request, offset, data, reply); });
+        when_open(request, reply, [=, reply = explained(request, reply)](synthfs::Handle& remote) {
+            remote.write(request, offset, data, reply);
+        });
     }
 
     unsigned poll(std::function<void()> notify) override {
@@ -115,6 +118,21 @@ class LiveHandle final : public SynthHandle {
     }
 
   private:
+    // Gives the request the words of its failure.
+    Reply<std::size_t> explained(const RequestPtr& request, Reply<std::size_t> reply) const {
+        const LiveFile& file = static_cast<LiveNode&>(node()).file();
+        if (!file.log) {
+            return reply;
+        }
+        return [request, reply = std::move(reply), log = file.log, name = file.name,
+                before = file.log->added()](Result<std::size_t> result) {
+            if (!result) {
+                request->explain(log->words_since(before, synthfs::to_errno(result.error()), name));
+            }
+            reply(std::move(result));
+        };
+    }
+
     template <class Operation>
     void when_open(const RequestPtr& request, const Reply<std::size_t>& reply,
                    Operation operation) {

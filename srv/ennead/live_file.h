@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "synthfs/error_log.h"
 #include "synthfs/synth_node.h"
 
 namespace ennead::srv {
@@ -18,11 +20,13 @@ struct LiveFile {
     // The VM process's tree; null while there is no process, and then an open answers EBUSY.
     std::function<synthfs::NodePtr()> tree;
     std::function<std::uint64_t()> size{};  // without it 0
+    // Where the VM process's words for a failure come to stand; null: nowhere.
+    std::shared_ptr<const synthfs::ErrorLog> log{};
 };
 
 // The node stays the same over the VM's processes; an open belongs to the process it was made
 // under, and answers ENODEV once that has ended. A failed operation is told by the VM process
-// itself, with its words.
+// itself, with its words, which mostly are there before its answer: who asked then gets them too.
 [[nodiscard]] synthfs::SynthNodePtr make_live_file(LiveFile file);
 
 // A directory whose files come and go in the VM's process; they have the mode of `files`. Its

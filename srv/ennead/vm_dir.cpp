@@ -127,7 +127,8 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
                         .tree = [weak]() -> synthfs::NodePtr {
                             const auto vm = weak.lock();
                             return vm ? vm->tree() : nullptr;
-                        }};
+                        },
+                        .log = vm->errors()};
     };
     const auto live = [&](const char* name, mode_t mode, bool stream,
                           std::function<std::uint64_t()> size = {}) {
