@@ -34,6 +34,13 @@ echo 'set mem 64M' | nine write $m/ctl
 holds "a setting made over 9P" grep -qx 'mem 64M' "$mnt/$m/conf"
 same "$(plain write $m/ctl 'set mem 65M')" "" "a write in 9P2000"
 holds "a setting made in 9P2000" grep -qx 'mem 65M' "$mnt/$m/conf"
+before=$(cat "$mnt/$n/ns")
+echo "bind '#ram' /x" | nine write -a $n/ns
+same "$(cat "$mnt/$n/ns")" "$before
+bind '#ram' /x" "a list that was added to"
+echo "bind '#ram' /y" | nine write $n/ns
+same "$(cat "$mnt/$n/ns")" "$before
+bind '#ram' /y" "a list that was replaced"
 nine mkdir box
 nine rm $m
 same "$(nine ls -d box)" box "made over 9P"

@@ -37,7 +37,10 @@ class Client:
     def take(self, size):
         data = b""
         while len(data) < size:
-            piece = self.socket.recv(size - len(data))
+            try:
+                piece = self.socket.recv(size - len(data))
+            except ConnectionResetError:
+                piece = b""
             if not piece:
                 raise Refused("hung up")
             data += piece
