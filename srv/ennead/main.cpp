@@ -15,6 +15,9 @@
 
 #include "srv/ennead/app.h"
 #include "srv/ennead/cli_attach.h"
+#include "srv/ennead/cli_exec.h"
+#include "srv/ennead/cli_ps.h"
+#include "srv/ennead/cli_run.h"
 
 namespace {
 
@@ -22,13 +25,31 @@ constexpr const char* kUsage =
     "usage: ennead [serve] [-f] [--log FILE] DIR    mount the tree at DIR and serve it\n"
     "       ennead attach [-d DIR] N                 this terminal on VM N's console; Ctrl-] "
     "leaves\n"
+    "       ennead run [-d DIR] [-n] [-t SECONDS] [key=value]… [-- command…]\n"
+    "                                                a VM for one command, or this terminal\n"
+    "       ennead exec [-d DIR] [-n] [-t SECONDS] N command…\n"
+    "                                                a command in VM N's shell\n"
+    "       ennead ps [-d DIR] [--json]              the VMs\n"
     "       ennead --help | --version\n"
     "\n"
     "  -f           stay in the foreground; log to standard error unless --log is given\n"
     "  --log FILE   append log lines to FILE\n"
     "  -d DIR       where the tree is mounted (default: $ENNEAD_DIR, then /vm)\n"
+    "  -n           the command's standard input is empty\n"
+    "  -t SECONDS   how long the guest's shell may take to answer (run: 60, exec: 10)\n"
     "\n"
     "The tree explains itself: cat DIR/help. Manuals: ennead(1), vm(4).\n";
+
+struct Subcommand {
+    const char* name;
+    int (*run)(int argc, char** argv);
+};
+constexpr Subcommand kSubcommands[] = {
+    {"attach", ennead::srv::attach_command},
+    {"exec", ennead::srv::exec_command},
+    {"ps", ennead::srv::ps_command},
+    {"run", ennead::srv::run_command},
+};
 
 struct Options {
     bool foreground = false;
@@ -167,8 +188,10 @@ int main(int argc, char** argv) {
     // Inherited as ignored, it would keep from us how VM processes end.
     std::signal(SIGCHLD, SIG_DFL);
     try {
-        if (argc > 1 && std::strcmp(argv[1], "attach") == 0) {
-            return ennead::srv::attach_command(argc - 1, argv + 1);
+        for (const Subcommand& subcommand : kSubcommands) {
+            if (argc > 1 && std::strcmp(argv[1], subcommand.name) == 0) {
+                return subcommand.run(argc - 1, argv + 1);
+            }
         }
         if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
             return serve_command(argc - 1, argv + 1);
