@@ -258,6 +258,9 @@ install:
 	cp -a $(BUILD)/guest/root $(DESTDIR)$(PREFIX)/share/ennead/root
 	install -d $(DESTDIR)$(PREFIX)/share/ennead/rc
 	install -m 755 $(filter-out rc/complete,$(wildcard rc/*)) $(DESTDIR)$(PREFIX)/share/ennead/rc/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 rc/complete/ennead.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ennead
+	install -m 644 rc/complete/_ennead $(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 	install -m 644 docs/ennead.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/vm.4 $(DESTDIR)$(PREFIX)/share/man/man4/
 
