@@ -157,8 +157,8 @@ same "$(cat "$work/off")" "ennead: VM $n went off before the command ended: stop
 
 # run is ended by a signal while its machine boots, and takes it along.
 n=$((n + 1))
-background "$ennead" run -n kernel="$build/guest/bzImage" cmdline='console=hvc0 root=/dev/none rootwait' -- true
-in_time $patience "the machine runs" sh -c "grep -q '^$n .* running ' '$mnt/status'"
+background "$ennead" run -n kernel="$build/guest/bzImage" cmdline='console=hvc0 root=/dev/none rootwait' -- true 2>"$work/progress"
+await "$work/progress" "ennead: VM $n is booting" # after a second
 kill -TERM $job
 status=0
 wait $job || status=$?
