@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "srv/common/fd.h"
+#include "srv/ennead/cli_signals.h"
 #include "srv/ennead/cli_tree.h"
 #include "synthfs/words.h"
 
@@ -26,31 +27,6 @@ namespace ennead::srv {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-volatile std::sig_atomic_t interrupts = 0;
-volatile std::sig_atomic_t asked_to_end = 0;
-constexpr std::array kEnding{SIGTERM, SIGHUP, SIGQUIT};
-
-// None of ours is handled while this lives, except in ppoll.
-class SignalsHeld {
-  public:
-    SignalsHeld() {
-        sigset_t ours;
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGINT);
-        for (const int number : kEnding) {
-            sigaddset(&ours, number);
-        }
-        pthread_sigmask(SIG_BLOCK, &ours, &before_);
-    }
-    ~SignalsHeld() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    SignalsHeld(const SignalsHeld&) = delete;
-    SignalsHeld& operator=(const SignalsHeld&) = delete;
-    [[nodiscard]] const sigset_t& before() const { return before_; }
-
-  private:
-    sigset_t before_{};
-};
 
 std::string random_token() {
     std::array<unsigned char, 8> bytes{};
@@ -296,12 +272,12 @@ void Dialogue::give_up(int status) {
 }
 
 void Dialogue::heed_signals() {
-    if (asked_to_end != 0) {
-        give_up(128 + asked_to_end);
+    if (ending_signal() != 0) {
+        give_up(128 + ending_signal());
         return;
     }
     constexpr int kPatience = 3;
-    while (heeded_ < interrupts && phase_ != Phase::over) {
+    while (heeded_ < interrupts() && phase_ != Phase::over) {
         heeded_++;
         if (phase_ == Phase::running && heeded_ < kPatience) {
             send(std::string(1, kInterrupt));
@@ -488,18 +464,6 @@ void Dialogue::look_at_line(std::string_view text) {
 }
 
 }  // namespace
-
-void catch_signals() {
-    handle_signal(SIGINT, [](int) { interrupts = interrupts + 1; });
-    for (const int number : kEnding) {
-        handle_signal(number, [](int which) { asked_to_end = which; });
-    }
-    handle_signal(SIGPIPE, SIG_IGN);
-}
-
-int caught_signal() {
-    return asked_to_end != 0 ? asked_to_end : interrupts != 0 ? SIGINT : 0;
-}
 
 int run_in_console(const ConsoleCommand& what) {
     return Dialogue(what).run();

@@ -9,12 +9,6 @@
 
 namespace ennead::srv {
 
-// From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT only interrupt what waits, and SIGPIPE is
-// ignored.
-void catch_signals();
-// The one that came since, or 0.
-[[nodiscard]] int caught_signal();
-
 struct ConsoleCommand {
     std::string vm{};     // the VM's directory
     std::string label{};  // what messages call it

@@ -17,6 +17,7 @@
 #include "srv/common/fd.h"
 #include "srv/ennead/cli_attach.h"
 #include "srv/ennead/cli_console.h"
+#include "srv/ennead/cli_signals.h"
 #include "srv/ennead/cli_tree.h"
 #include "synthfs/words.h"
 
