@@ -19,7 +19,8 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 # What a fresh Debian 12 lacks. A kernel needs none of the 32-bit libraries that gcc -m32 lacks here.
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 # QEMU: what the program of tests/pc says there is compared. diod: another 9P client.
-TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod
+TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
+                 busybox zsh tmux shellcheck
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
@@ -255,6 +256,11 @@ install:
 	install -m 644 $(BUILD)/guest/bios.bin $(DESTDIR)$(PREFIX)/share/ennead/
 	rm -rf $(DESTDIR)$(PREFIX)/share/ennead/root
 	cp -a $(BUILD)/guest/root $(DESTDIR)$(PREFIX)/share/ennead/root
+	install -d $(DESTDIR)$(PREFIX)/share/ennead/rc
+	install -m 755 $(filter-out rc/complete,$(wildcard rc/*)) $(DESTDIR)$(PREFIX)/share/ennead/rc/
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 644 rc/complete/ennead.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ennead
+	install -m 644 rc/complete/_ennead $(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 	install -m 644 docs/ennead.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/vm.4 $(DESTDIR)$(PREFIX)/share/man/man4/
 

@@ -42,7 +42,12 @@ Fault at_column(Fault fault, std::size_t column) {
 Checked<> check(const CtlNode& node, const Command& command) {
     const Verb* verb = node.find(command.verb());
     if (verb == nullptr) {
-        return at_column(make_fault(EINVAL, "unknown verb %s", quote(command.verb()).c_str()),
+        std::string known;
+        for (const Verb& each : node.file().verbs) {
+            known += (known.empty() ? "" : " ") + std::string(each.name);
+        }
+        return at_column(make_fault(EINVAL, "unknown verb %s; known are: %s",
+                                    quote(command.verb()).c_str(), known.c_str()),
                          command.words.front().column);
     }
     const int args = static_cast<int>(command.arg_count());

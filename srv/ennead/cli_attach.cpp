@@ -13,10 +13,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "srv/ennead/cli_tree.h"
 
 namespace ennead::srv {
 namespace {
@@ -25,13 +27,6 @@ constexpr char kLeave = 0x1d;  // Ctrl-]
 
 volatile std::sig_atomic_t size_changed = 1;
 volatile std::sig_atomic_t asked_to_end = 0;
-
-// Not restarted: poll comes back and the flags are looked at.
-void handle(int number, void (*handler)(int)) {
-    struct sigaction action {};
-    action.sa_handler = handler;
-    sigaction(number, &action, nullptr);
-}
 
 // The terminal as it was, given back at the end of the scope.
 class RawTerminal {
@@ -58,20 +53,6 @@ class RawTerminal {
     termios saved_{};
     bool active_ = false;
 };
-
-bool write_all(int fd, std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t n = write(fd, bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return false;
-        }
-        bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return true;
-}
 
 class Attachment {
   public:
@@ -112,7 +93,7 @@ class Attachment {
     static constexpr int kRetryMs = 20;
 
     static int fail(const char* what) {
-        std::fprintf(stderr, "ennead: %s: %s\n", what, std::strerror(errno));
+        complain("%s: %s", what, std::strerror(errno));
         return 1;
     }
 
@@ -183,21 +164,7 @@ class Attachment {
 
 }  // namespace
 
-int attach_command(int argc, char** argv) {
-    const char* environment = std::getenv("ENNEAD_DIR");
-    std::string dir = environment != nullptr ? environment : "/vm";
-    int c = 0;
-    while ((c = getopt(argc, argv, "d:")) != -1) {
-        if (c != 'd') {
-            return 2;
-        }
-        dir = optarg;
-    }
-    if (optind + 1 != argc) {
-        std::fputs("usage: ennead attach [-d DIR] N\n", stderr);
-        return 2;
-    }
-    const std::string vm = dir + '/' + argv[optind];
+int attach_console(const std::string& vm) {
     // A terminal can be asked, and answers through its input: vm(4), cons.
     const bool answers = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
     const std::string cons = vm + "/cons";
@@ -205,16 +172,39 @@ int attach_command(int argc, char** argv) {
     const int output = open(cons.c_str(), (answers ? O_RDWR : O_RDONLY) | kFlags);
     const int input = answers ? output : open(cons.c_str(), O_WRONLY | kFlags);
     if (output < 0 || input < 0) {
-        std::fprintf(stderr, "ennead: %s: %s\n", cons.c_str(), std::strerror(errno));
+        complain("%s: %s", cons.c_str(), std::strerror(errno));
         return 1;
     }
-    handle(SIGWINCH, [](int) { size_changed = 1; });
+    handle_signal(SIGWINCH, [](int) { size_changed = 1; });
     // The terminal is given back before the end.
     for (int number : {SIGTERM, SIGHUP, SIGINT}) {
-        handle(number, [](int which) { asked_to_end = which; });
+        handle_signal(number, [](int which) { asked_to_end = which; });
     }
     const RawTerminal raw;
     return Attachment(output, input, vm + "/consctl").run();
+}
+
+int attach_command(int argc, char** argv) {
+    constexpr const char* kUsage = "usage: ennead attach [-d DIR] N\n";
+    std::string dir = default_tree();
+    int c = 0;
+    while ((c = getopt(argc, argv, "d:h")) != -1) {
+        if (c == 'h') {
+            std::fputs(kUsage, stdout);
+            return 0;
+        }
+        if (c != 'd') {
+            std::fputs(kUsage, stderr);
+            return 2;
+        }
+        dir = optarg;
+    }
+    if (optind + 1 != argc) {
+        std::fputs(kUsage, stderr);
+        return 2;
+    }
+    const auto vm = find_vm(dir, argv[optind]);
+    return vm ? attach_console(*vm) : 1;
 }
 
 }  // namespace ennead::srv

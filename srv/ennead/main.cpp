@@ -17,6 +17,9 @@
 #include "srv/ennead/app.h"
 #include "srv/ennead/cli_9p.h"
 #include "srv/ennead/cli_attach.h"
+#include "srv/ennead/cli_exec.h"
+#include "srv/ennead/cli_ps.h"
+#include "srv/ennead/cli_run.h"
 
 namespace {
 
@@ -27,6 +30,11 @@ constexpr const char* kUsage =
     "leaves\n"
     "       ennead 9p [-a ADDR] ls|cat|write|stat|mkdir|rm PATH...\n"
     "                                                the same files with no mount, over 9P\n"
+    "       ennead run [-d DIR] [-n] [-t SECONDS] [key=value]… [-- command…]\n"
+    "                                                a VM for one command, or this terminal\n"
+    "       ennead exec [-d DIR] [-n] [-t SECONDS] N command…\n"
+    "                                                a command in VM N's shell\n"
+    "       ennead ps [-d DIR] [--json]              the VMs\n"
     "       ennead --help | --version\n"
     "\n"
     "  -f           stay in the foreground; log to standard error unless --log is given\n"
@@ -34,8 +42,22 @@ constexpr const char* kUsage =
     "  --listen ADDR      serve 9P clients at unix!PATH or tcp!HOST!PORT too; DIR may be left out\n"
     "  --listen-anyway    tcp! may be reached by other hosts, who then act as this user\n"
     "  -d DIR       where the tree is mounted (default: $ENNEAD_DIR, then /vm)\n"
+    "  -n           the command's standard input is empty\n"
+    "  -t SECONDS   how long the guest's shell may take to answer (run: 60, exec: 10)\n"
     "\n"
     "The tree explains itself: cat DIR/help. Manuals: ennead(1), vm(4).\n";
+
+struct Subcommand {
+    const char* name;
+    int (*run)(int argc, char** argv);
+};
+constexpr Subcommand kSubcommands[] = {
+    {"9p", ennead::srv::nine_command},
+    {"attach", ennead::srv::attach_command},
+    {"exec", ennead::srv::exec_command},
+    {"ps", ennead::srv::ps_command},
+    {"run", ennead::srv::run_command},
+};
 
 struct Options {
     bool foreground = false;
@@ -182,11 +204,10 @@ int main(int argc, char** argv) {
     // Inherited as ignored, it would keep from us how VM processes end.
     std::signal(SIGCHLD, SIG_DFL);
     try {
-        if (argc > 1 && std::strcmp(argv[1], "attach") == 0) {
-            return ennead::srv::attach_command(argc - 1, argv + 1);
-        }
-        if (argc > 1 && std::strcmp(argv[1], "9p") == 0) {
-            return ennead::srv::nine_command(argc - 1, argv + 1);
+        for (const Subcommand& subcommand : kSubcommands) {
+            if (argc > 1 && std::strcmp(argv[1], subcommand.name) == 0) {
+                return subcommand.run(argc - 1, argv + 1);
+            }
         }
         if (argc > 1 && std::strcmp(argv[1], "serve") == 0) {
             return serve_command(argc - 1, argv + 1);

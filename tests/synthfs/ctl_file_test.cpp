@@ -74,7 +74,7 @@ TEST(CtlFile, error_names_verb_word_and_column) {
     Machine machine;
     write_once(machine.ctl, "start\n strat\n");
     EXPECT_EQ(machine.log->text(),
-              "1000 42 EINVAL ctl 'unknown verb strat'\n"
+              "1000 42 EINVAL ctl 'unknown verb strat; known are: start set step fail later'\n"
               "     strat\n"
               "     ^\n");
     machine.log->clear();
@@ -116,7 +116,7 @@ TEST(CtlFile, read_gives_text_and_after_a_write_its_answer) {
     EXPECT_EQ(read(handle, 11), "");
     EXPECT_EQ(read(handle, 0), "ok\n");
     EXPECT_EQ(write(handle, "strat\n"), EINVAL);
-    EXPECT_EQ(read(handle, 11), "unknown verb strat\n");
+    EXPECT_EQ(read(handle, 11), "unknown verb strat; known are: start set step fail later\n");
     EXPECT_EQ(read_all(machine.ctl), "3\n");
 }
 

@@ -290,7 +290,8 @@ TEST_F(FuseMount, ctl_answers_on_its_descriptor_and_errors_are_kept) {
     EXPECT_EQ(echo("start\nstrat\n", path("ctl")), EINVAL);
     EXPECT_EQ(loop_->look([&] { return ran.size(); }), 1u);
     EXPECT_NE(cat(path("error"))
-                  .find(" " + std::to_string(::gettid()) + " EINVAL ctl 'unknown verb strat'"),
+                  .find(" " + std::to_string(::gettid()) +
+                        " EINVAL ctl 'unknown verb strat; known are: start'"),
               std::string::npos);
     EXPECT_EQ(echo("", path("error")), 0);
     EXPECT_EQ(cat(path("error")), "");
