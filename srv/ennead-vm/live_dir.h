@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "srv/ennead-vm/guest_root.h"
+#include "srv/ennead-vm/on_vcpu.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/tree.h"
 #include "vmcore/machine/vcpu.h"
@@ -31,7 +32,7 @@ class LiveDir {
     LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree);
 
     // To be called once, before anything is served or the guest runs.
-    void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }
+    void attach(vmcore::Vcpu& vcpu) { on_vcpu_.attach(vcpu); }
 
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
 
@@ -45,26 +46,18 @@ class LiveDir {
     void report(const std::string& file, int errnum, std::string text);
 
   private:
-    // Does `work` on the vCPU thread and `then` here with what it gave.
-    template <class Work, class Then>
-    void on_vcpu(Work work, Then then);
-
     [[nodiscard]] synthfs::ErrorSink error_sink();
     [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_console();
     [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_com(unsigned port, std::string name);
     [[nodiscard]] synthfs::NodePtr make_ctl();
     [[nodiscard]] synthfs::NodePtr make_consctl();
-    [[nodiscard]] synthfs::NodePtr make_regs();
-    [[nodiscard]] synthfs::NodePtr make_mem();
     [[nodiscard]] synthfs::NodePtr make_bp();
     [[nodiscard]] synthfs::NodePtr make_stats();
     [[nodiscard]] synthfs::NodePtr make_jit();
 
-    void write_regs(std::string text, synthfs::CheckedReply<> reply);
-
     boost::asio::io_context& io_;
+    OnVcpu on_vcpu_;
     GuestRoot& guest_root_;
-    vmcore::Vcpu* vcpu_ = nullptr;
     std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
     std::string console_size_ = "24 80";
     std::shared_ptr<synthfs::Directory> root_;

@@ -31,8 +31,10 @@ In N/
     cons     console: history, then what comes; writes are input
     log      all console output, kept       com1 com2  serial ports
     consctl  `size rows columns`, `break`
-    regs     registers; written while paused
+    regs     registers; written while paused    fpregs  x87 and SSE, likewise
     mem      physical memory, as large as it is; written while paused
+    vmem     memory by linear address; written while paused
+    map      what is where in memory            io      ports
     bp       breakpoints: `rwx address length hits`; > replaces, >> adds
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters

@@ -569,6 +569,63 @@ TEST_F(RealVm, breakpoints_are_a_list_and_pause_what_hits_them) {
     EXPECT_TRUE(reaches("1", "running - -"));
 }
 
+TEST_F(RealVm, registers_memory_and_maps_show_a_machine_and_take_writes_while_it_is_paused) {
+    set_kernel(code::kSpin);
+    for (const char* name : {"fpregs", "vmem", "map", "io"}) {
+        EXPECT_EQ(open(file(std::string("1/") + name), O_RDONLY).errnum, EBUSY) << name;
+    }
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(echo("st0 1", "1/fpregs"), EBUSY);
+    EXPECT_EQ(echo("x", "1/vmem"), EBUSY);
+    EXPECT_NE(cat("1/error").find(" EBUSY vmem 'the machine is running'"), std::string::npos);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+
+    EXPECT_EQ(
+        echo("st0 0x3fff8000000000000000\nxmm3 0xfedcba98765432100123456789abcdef", "1/fpregs"), 0);
+    const std::string before = cat("1/fpregs");
+    EXPECT_EQ(before.find("st0 0x3fff8000000000000000\n"), 0u) << before;
+    EXPECT_NE(before.find("\nxmm3 0xfedcba98765432100123456789abcdef\n"), std::string::npos);
+    const NodePtr node = file("1/fpregs");
+    EXPECT_EQ(LoopTest::echo(node, before), 0);
+    EXPECT_EQ(cat("1/fpregs"), before);
+    for (const auto& [bad, caret] : {std::pair{"nonesuch 1", 0},
+                                     {"st0", 0},
+                                     {"st0 1 2", 6},
+                                     {"st0 0x100000000000000000000", 0},
+                                     {"xmm0 0x100000000000000000000000000000000", 5},
+                                     {"xmm0 0x1234567890123456789g", 5},
+                                     {"xmm0 0x", 5},
+                                     {"mxcsr 0x10000", 0},
+                                     {"st0 -1", 4}}) {
+        EXPECT_EQ(echo(std::string("xmm1 5\n") + bad, "1/fpregs"), EINVAL) << bad;
+        EXPECT_EQ(cat("1/fpregs"), before);
+        const std::string told =
+            std::string("    ") + bad + "\n    " + std::string(caret, ' ') + "^\n";
+        EXPECT_TRUE(cat("1/error").ends_with(told)) << cat("1/error") << "is not\n" << told;
+    }
+
+    // Paging is off, so linear addresses are physical.
+    const auto vmem = open(file("1/vmem"), O_RDWR).handle;
+    EXPECT_EQ(write(vmem, "live", 0x280ffe), 0);
+    EXPECT_EQ(read(vmem, 0x280ffe).substr(0, 4), "live");
+    EXPECT_EQ(read(open(file("1/mem"), O_RDONLY).handle, 0x280ffe).substr(0, 4), "live");
+    EXPECT_EQ(write(vmem, "x", 0x80000000), EFAULT);
+    EXPECT_EQ(read(vmem, 0x80000000), "errno " + std::to_string(EFAULT));
+    EXPECT_EQ(read(vmem, std::uint64_t{1} << 32), "");
+    for (const char* words :
+         {" EFAULT vmem 'not all of the 1 bytes at linear address 0x80000000 are RAM'\n",
+          " EFAULT vmem 'there is no memory at linear address 0x80000000'\n"}) {
+        EXPECT_NE(cat("1/error").find(words), std::string::npos) << cat("1/error");
+    }
+
+    const std::string map = cat("1/map"), io = cat("1/io");
+    EXPECT_EQ(map.find("0x00000000 0x0009ffff ram ram\n"), 0u) << map;
+    EXPECT_NE(map.find("\n0xfec00000 0xfec00fff device ioapic\n"), std::string::npos) << map;
+    EXPECT_EQ(io.find("0x0020 0x0021 pic1\n0x0040 0x0043 pit\n"), 0u) << io;
+    EXPECT_NE(io.find("\n0x03f8 0x03ff com1\n"), std::string::npos) << io;
+}
+
 TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     set_kernel(code::kPowerOff);
     for (int boot = 0; boot < 2; boot++) {
