@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 
 #include <cstring>
-#include <fstream>
 #include <optional>
 
+#include "srv/common/resident.h"
 #include "srv/common/step_count.h"
 #include "srv/ennead-vm/bp_list.h"
 #include "srv/ennead-vm/jit_dir.h"
@@ -60,15 +60,6 @@ std::span<const vmcore::u8> as_u8(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const vmcore::u8*>(bytes.data()), bytes.size()};
 }
 
-using Counters = std::vector<std::pair<std::string, vmcore::u64>>;
-
-std::uint64_t resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    std::uint64_t total = 0, resident = 0;
-    statm >> total >> resident;
-    return resident * vmcore::kPageSize;
-}
-
 }  // namespace
 
 Fault wrong_state(RunState state) {
@@ -105,7 +96,8 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::No
              file("map", 0400, make_map(on_vcpu_, error_sink())),
              file("io", 0400, make_io(on_vcpu_, error_sink())),
              file("bp", 0600, make_bp()),
-             file("stats", 0400, make_stats()),
+             file("stats", 0600, make_stats()),
+             file("instructions", 0400, make_instructions()),
              {.name = "jit",
               .mode = S_IFDIR | 0700,
               .make = [node = make_jit()](mode_t) { return node; }},
@@ -342,34 +334,62 @@ synthfs::NodePtr LiveDir::make_jit() {
         error_sink());
 }
 
+void LiveDir::count(std::function<void(Counters)> then) {
+    on_vcpu_(
+        [](Vcpu& v) {
+            Counters counters = {{"instructions", v.machine().cpu().state.instructions},
+                                 {"machine_ns", v.machine().clock().now_ns()}};
+            for (auto& each : v.machine().engine().counters()) {
+                counters.push_back(std::move(each));
+            }
+            return counters;
+        },
+        [this, then = std::move(then)](Counters counters) {
+            const p9::ServerCounters& p9 = guest_root_.counters();
+            counters.emplace_back("cpu_ns", on_vcpu_.vcpu().cpu_time_ns());
+            counters.emplace_back("9p_requests", p9.requests);
+            counters.emplace_back("9p_bytes_in", p9.bytes_in);
+            counters.emplace_back("9p_bytes_out", p9.bytes_out);
+            then(std::move(counters));
+        });
+}
+
+// Counters are shown from where a write has put their zero; those that began again since then, as a
+// reset makes them, from their own.
 synthfs::NodePtr LiveDir::make_stats() {
-    synthfs::TextFile file{.mode = 0400, .name = "stats", .errors = error_sink()};
+    synthfs::TextFile file{.mode = 0600, .name = "stats", .errors = error_sink()};
     file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
-        on_vcpu_(
-            [](Vcpu& v) {
-                Counters counters = {{"instructions", v.machine().cpu().state.instructions},
-                                     {"machine_ns", v.machine().clock().now_ns()}};
-                for (auto& each : v.machine().engine().counters()) {
-                    counters.push_back(std::move(each));
-                }
-                return counters;
-            },
-            [this, reply = std::move(reply)](const Counters& counters) {
-                const p9::ServerCounters& p9 = guest_root_.counters();
-                std::string text;
-                const auto line = [&text](const char* key, std::uint64_t value) {
-                    text += std::string(key) + ' ' + std::to_string(value) + '\n';
-                };
-                for (const auto& [key, value] : counters) {
-                    line(key.c_str(), value);
-                }
-                line("cpu_ns", on_vcpu_.vcpu().cpu_time_ns());
-                line("9p_requests", p9.requests);
-                line("9p_bytes_in", p9.bytes_in);
-                line("9p_bytes_out", p9.bytes_out);
-                line("rss", resident_bytes());
-                reply(std::move(text));
-            });
+        count([this, reply = std::move(reply)](const Counters& counters) {
+            std::string text;
+            const auto line = [&text](const std::string& key, std::uint64_t value) {
+                text += key + ' ' + std::to_string(value) + '\n';
+            };
+            for (const auto& [key, value] : counters) {
+                const auto zero = zeros_.find(key);
+                line(key,
+                     zero != zeros_.end() && zero->second <= value ? value - zero->second : value);
+            }
+            line("rss", resident_bytes());
+            reply(std::move(text));
+        });
+    };
+    file.write = [this](RequestPtr, synthfs::TextWrite, CheckedReply<> reply) {
+        count([this, reply = std::move(reply)](const Counters& counters) {
+            zeros_ = {counters.begin(), counters.end()};
+            reply(synthfs::success());
+        });
+    };
+    return synthfs::make_text_file(std::move(file));
+}
+
+// Never zeroed: `status` shows it.
+synthfs::NodePtr LiveDir::make_instructions() {
+    synthfs::TextFile file{.mode = 0400, .name = "instructions", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu_([](Vcpu& v) { return v.machine().cpu().state.instructions; },
+                 [reply = std::move(reply)](vmcore::u64 count) {
+                     reply("instructions " + std::to_string(count) + '\n');
+                 });
     };
     return synthfs::make_text_file(std::move(file));
 }

@@ -5,10 +5,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/on_vcpu.h"
@@ -18,8 +20,9 @@
 
 namespace ennead::srv {
 
-// The server mounts this tree and shows its files under /vm/N. Two of them are for the server
+// The server mounts this tree and shows its files under /vm/N. Three of them are for the server
 // itself:
+//   instructions  `instructions n`, since power-on
 //   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi`
 //   events  `running`, `paused`, `off reason cputime_ns instructions`; `breakpoint address kinds`
 //           before the `paused` that comes of it; and for every failed operation here
@@ -53,12 +56,17 @@ class LiveDir {
     [[nodiscard]] synthfs::NodePtr make_consctl();
     [[nodiscard]] synthfs::NodePtr make_bp();
     [[nodiscard]] synthfs::NodePtr make_stats();
+    [[nodiscard]] synthfs::NodePtr make_instructions();
+    // What goes up only, as it stands.
+    using Counters = std::vector<std::pair<std::string, vmcore::u64>>;
+    void count(std::function<void(Counters)> then);
     [[nodiscard]] synthfs::NodePtr make_jit();
 
     boost::asio::io_context& io_;
     OnVcpu on_vcpu_;
     GuestRoot& guest_root_;
     std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
+    std::map<std::string, vmcore::u64> zeros_;  // what counters of `stats` stood at when zeroed
     std::string console_size_ = "24 80";
     std::shared_ptr<synthfs::Directory> root_;
 };

@@ -21,7 +21,8 @@ At the top
     new      reading it makes a VM and gives its number; `key=value` written before sets its conf
     conf     settings of new VMs            status   one line a VM: N name state reason mem uptime
     events   a line for every change        error    the last failures, in words
-    version  help  ctl (quit)
+    ctl      `cap n` (VMs there can be), `reap time` (of VMs never touched), `default key value`, quit
+    version  help  stats
 
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`

@@ -207,19 +207,20 @@ void RemoteMachine::write_console(RequestPtr request, std::span<const std::byte>
 }
 
 void RemoteMachine::count_instructions(std::function<void(std::optional<std::uint64_t>)> reply) {
-    open_file(tree_, "stats", O_RDONLY, [reply = std::move(reply)](Result<HandlePtr> opened) {
-        if (!opened) {
-            reply(std::nullopt);
-            return;
-        }
-        auto buffer = std::make_shared<std::array<char, 4096>>();
-        const HandlePtr handle = opened.value();
-        handle->read(
-            std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
-            [reply, buffer, handle](Result<std::size_t> count) {
-                reply(number_of({buffer->data(), count ? count.value() : 0}, "instructions"));
-            });
-    });
+    open_file(
+        tree_, "instructions", O_RDONLY, [reply = std::move(reply)](Result<HandlePtr> opened) {
+            if (!opened) {
+                reply(std::nullopt);
+                return;
+            }
+            auto buffer = std::make_shared<std::array<char, 64>>();
+            const HandlePtr handle = opened.value();
+            handle->read(
+                std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
+                [reply, buffer, handle](Result<std::size_t> count) {
+                    reply(number_of({buffer->data(), count ? count.value() : 0}, "instructions"));
+                });
+        });
 }
 
 void RemoteMachine::event_bytes(std::string_view bytes) {

@@ -225,6 +225,7 @@ Vm::~Vm() {
 }
 
 void Vm::set_name(std::string name) {
+    touch();
     name_ = std::move(name);
     emit("name " + synthfs::quote(name_));
 }
@@ -234,6 +235,7 @@ bool Vm::active() const {
 }
 
 Checked<> Vm::configure(const std::vector<Command>& lines) {
+    touch();
     if (active()) {
         return make_fault(EBUSY, "settings are fixed while the machine is on");
     }
@@ -297,6 +299,7 @@ NamespaceContext Vm::namespace_context() const {
 }
 
 void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
+    touch();
     VmNamespace::Send send;
     if (active()) {
         reply = answer_within<Checked<>>(
@@ -356,6 +359,7 @@ Checked<Grants> Vm::open_grants() const {
 }
 
 void Vm::start(CheckedReply<> reply) {
+    touch();
     if (active()) {
         reply(make_fault(EBUSY, "the VM is already %s",
                          start_reply_ ? "starting" : state_name(state_)));
@@ -461,6 +465,7 @@ void Vm::answer_start(Checked<> outcome) {
 // -----------------------------------------------------------------------------------------------
 
 void Vm::control(const std::string& line, CheckedReply<> reply) {
+    touch();
     if (!tree()) {
         reply(make_fault(EBUSY, "the VM is %s", state_name(state_)));
         return;
@@ -470,6 +475,7 @@ void Vm::control(const std::string& line, CheckedReply<> reply) {
 
 void Vm::write_console(RequestPtr request, std::span<const std::byte> data,
                        CheckedReply<std::size_t> reply) {
+    touch();
     if (machine_ && active()) {
         machine_->write_console(std::move(request), data, std::move(reply));
     } else if (state_ == VmState::fresh) {
@@ -498,6 +504,7 @@ void Vm::machine_off(const RemoteMachine::Off& off) {
 }
 
 Checked<> Vm::kill() {
+    touch();
     if (!machine_) {
         return make_fault(EBUSY, "the VM has no process");
     }

@@ -46,6 +46,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] VmState state() const { return state_; }
     // Running or paused, or about to be.
     [[nodiscard]] bool active() const;
+    // Somebody has given it settings, a name, a name space or a verb, or wanted to, or it was made
+    // with such: it is in use, though it was not started yet.
+    [[nodiscard]] bool touched() const { return touched_ || state_ != VmState::fresh; }
+    void touch() { touched_ = true; }
     [[nodiscard]] const std::string& name() const { return name_; }
     void set_name(std::string name);
 
@@ -132,6 +136,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     std::shared_ptr<RemoteMachine> machine_;  // while there is a process
     synthfs::CheckedReply<> start_reply_;     // while start is under way
     bool kill_wanted_ = false;
+    bool touched_ = false;
 };
 
 }  // namespace ennead::srv

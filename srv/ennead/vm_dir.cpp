@@ -177,7 +177,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("map", 0400, false),
         live("io", 0400, false),
         live("bp", 0600, false),
-        live("stats", 0444, false),
+        live("stats", 0644, false),
         directory("jit", 0555, jit()),
         {.name = "root",
          .mode = S_IFDIR | 0700,

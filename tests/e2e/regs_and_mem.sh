@@ -90,6 +90,12 @@ assert os.pread(fd, 10, end) == b"", "a read behind the end gives nothing"
 PY
 same "$(bytes $where 64)" "$old" "memory put back"
 
+# Counters begin again; the machine's own number of instructions does not.
+uptime=$(cut -d ' ' -f 5 "$mnt/$n/status")
+echo 0 >"$mnt/$n/stats"
+same "$(head -n 1 "$mnt/$n/stats")" "instructions 0" "stats after a write"
+same "$(cut -d ' ' -f 5 "$mnt/$n/status")" "$uptime" "instructions in status after it"
+
 # The kernel maps physical 0 at 0xc0000000: its version again, by linear address.
 vbytes() {
     dd if="$mnt/$n/vmem" bs=1 skip=$(($1)) count="$2" iflag=fullblock 2>/dev/null |
