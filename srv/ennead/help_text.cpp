@@ -27,6 +27,7 @@ At the top
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
              bind [-abcor] source target, unbind [source] target
+             `timeout time` stops it then; killonclose: kill when this open of ctl is closed
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input
@@ -46,6 +47,7 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
+    timeout TIME (after start; 0: none)
 
 Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "srv/common/resident.h"
+#include "srv/ennead/time_text.h"
 #include "synthfs/result.h"
 #include "synthfs/words.h"
 
@@ -24,27 +25,6 @@ Command conf_line(const Command& command) {
 }
 
 constexpr synthfs::Bounds kCapBounds{0, 1'000'000};
-
-// The shortest form that parse_time() reads back.
-std::string format_time(std::chrono::microseconds time) {
-    constexpr std::int64_t kMs = 1000, kSecond = 1'000'000;
-    const std::int64_t us = time.count();
-    if (us % kSecond == 0) {
-        return std::to_string(us / kSecond) + 's';
-    }
-    return us % kMs == 0 ? std::to_string(us / kMs) + "ms" : std::to_string(us) + "us";
-}
-
-Checked<std::chrono::microseconds> parse_reap_time(const synthfs::Word& word) {
-    constexpr std::chrono::hours kLongest{24 * 365};
-    auto time = synthfs::parse_time(word);
-    if (time && time.value() > kLongest) {
-        auto fault = synthfs::make_fault(EINVAL, "a VM is reaped after a year at the latest");
-        fault.column = word.column;
-        return fault;
-    }
-    return time;
-}
 
 std::uint64_t cpu_time_ns() {
     timespec now{};
@@ -89,7 +69,7 @@ std::vector<Verb> limit_verbs(VmTable& table) {
                      .max_args = 1,
                      .usage = "reap time",
                      .run = synthfs::at_once([&table](const Command& command) -> Checked<> {
-                         const auto time = parse_reap_time(command.arg(0));
+                         const auto time = parse_delay(command.arg(0));
                          if (!time) {
                              return time.error();
                          }
@@ -97,7 +77,7 @@ std::vector<Verb> limit_verbs(VmTable& table) {
                          return synthfs::success();
                      }),
                      .check = [](const Command& command) -> Checked<> {
-                         const auto time = parse_reap_time(command.arg(0));
+                         const auto time = parse_delay(command.arg(0));
                          return time ? Checked<>(synthfs::success()) : time.error();
                      }});
     return verbs;

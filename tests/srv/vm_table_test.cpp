@@ -742,6 +742,65 @@ TEST_F(RealVm, any_write_to_stats_zeroes_the_counters_and_status_counts_on) {
     EXPECT_LT(counted(), all);
 }
 
+TEST_F(RealVm, timeout_stops_what_is_on_for_too_long) {
+    set_kernel(code::kSpin);
+    EXPECT_EQ(echo("timeout 1", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("timeout 20ms", "1/conf"), 0);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "stopped timeout 0"));
+    const std::string wait = wait_text("1");
+    EXPECT_EQ(wait.find("1 timeout 0 "), 0u) << wait;
+    EXPECT_TRUE(wait.ends_with(" 'on for longer than its timeout'\n")) << wait;
+
+    // The verb, while it is paused; 0 takes it back.
+    EXPECT_EQ(echo("timeout", "1/conf"), 0);
+    ASSERT_EQ(echo("start\npause\ntimeout 50ms\ntimeout 0", "1/ctl"), 0) << cat("1/error");
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    EXPECT_TRUE(run_until([&] { return std::chrono::steady_clock::now() > until; }));
+    EXPECT_EQ(status("1"), "paused - -");
+    EXPECT_EQ(echo("pause\ntimeout 5m", "1/ctl"), EINVAL);
+    EXPECT_EQ(echo("timeout 10ms", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "stopped timeout 0"));
+
+    // An end of its own keeps its reason, and the next run has its whole time.
+    ASSERT_EQ(echo("start\ntimeout 20ms\nstop", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "stopped stop 0"));
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const auto later = std::chrono::steady_clock::now() + std::chrono::milliseconds(60);
+    EXPECT_TRUE(run_until([&] { return std::chrono::steady_clock::now() > later; }));
+    EXPECT_EQ(status("1"), "running - -");
+}
+
+TEST_F(RealVm, timeout_kills_a_process_that_hangs) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const pid_t child = process();
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::kill(child, SIGSTOP), 0);
+    EXPECT_EQ(echo("timeout 1us", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "dead timeout SIGKILL"));
+}
+
+TEST_F(RealVm, killonclose_ends_the_process_with_the_open_it_was_written_to) {
+    set_kernel(code::kSpin);
+    auto ctl = open(file("1/ctl"), O_RDWR).handle;
+    EXPECT_EQ(write(ctl, "killonclose\nstart\n"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("pause\nresume", "1/ctl"), 0);  // another open
+    settle();
+    EXPECT_EQ(status("1"), "running - -");
+    ctl = nullptr;
+    ASSERT_TRUE(reaches("1", "dead kill SIGKILL"));
+
+    // Without a process, and without the VM, nothing is left to do.
+    EXPECT_EQ(echo("killonclose", "1/ctl"), 0);
+    EXPECT_EQ(status("1"), "dead kill SIGKILL");
+    ctl = open(file("1/ctl"), O_WRONLY).handle;
+    EXPECT_EQ(write(ctl, "killonclose\n"), 0);
+    EXPECT_EQ(rmdir("1"), 0);
+    ctl = nullptr;
+    EXPECT_EQ(echo("killonclose x", make() + "/ctl"), EINVAL);
+}
+
 TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     set_kernel(code::kPowerOff);
     for (int boot = 0; boot < 2; boot++) {
