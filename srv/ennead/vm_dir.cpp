@@ -136,6 +136,11 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         file.size = std::move(size);
         return durable(name, mode, make_live_file(std::move(file)));
     };
+    const auto list = [&](const char* name, mode_t mode) {
+        LiveFile file = live_file(name, mode);
+        file.list = true;
+        return durable(name, mode, make_live_file(std::move(file)));
+    };
     const auto directory = [](const char* name, mode_t mode, synthfs::NodePtr node) {
         return Entry{.name = name, .mode = S_IFDIR | mode, .make = [node](mode_t) { return node; }};
     };
@@ -176,7 +181,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("vmem", 0600, false),
         live("map", 0400, false),
         live("io", 0400, false),
-        live("bp", 0600, false),
+        list("bp", 0600),
         live("stats", 0644, false),
         directory("jit", 0555, jit()),
         {.name = "root",
