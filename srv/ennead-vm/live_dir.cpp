@@ -338,7 +338,8 @@ void LiveDir::count(std::function<void(Counters)> then) {
     on_vcpu_(
         [](Vcpu& v) {
             Counters counters = {{"instructions", v.machine().cpu().state.instructions},
-                                 {"machine_ns", v.machine().clock().now_ns()}};
+                                 {"machine_ns", v.machine().clock().now_ns()},
+                                 {"irqs", v.machine().interrupts()}};
             for (auto& each : v.machine().engine().counters()) {
                 counters.push_back(std::move(each));
             }

@@ -725,6 +725,7 @@ TEST_F(RealVm, any_write_to_stats_zeroes_the_counters_and_status_counts_on) {
         return std::stoull(cat("1/stats").substr(sizeof "instructions"));
     };
     ASSERT_TRUE(run_until([&] { return counted() > 100'000; }));
+    EXPECT_NE(cat("1/stats").find("\nirqs 0\n"), std::string::npos) << "all are masked";
     EXPECT_EQ(echo("pause", "1/ctl"), 0);
     ASSERT_TRUE(reaches("1", "paused - -"));
     const auto all = counted();
@@ -904,6 +905,7 @@ TEST_F(RealVm, typed_text_reaches_the_guest_and_comes_back) {
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
     EXPECT_EQ(echo("typed", "1/cons"), 0);
     EXPECT_TRUE(run_until([&] { return cat("1/log") == "typed\n"; }));
+    EXPECT_EQ(cat("1/stats").find("\nirqs 0\n"), std::string::npos) << cat("1/stats");
 }
 
 TEST_F(RealVm, destroying_a_running_vm_leaves_no_process) {
