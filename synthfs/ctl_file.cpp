@@ -61,9 +61,13 @@ Checked<> check(const CtlNode& node, const Command& command) {
     return success();
 }
 
+// What names no word is about the verb.
 Fault with_command(Fault fault, const Command& command) {
     if (fault.command.empty()) {
         fault.command = command.line;
+        if (!fault.column) {
+            fault.column = command.words.front().column;
+        }
     }
     return fault;
 }

@@ -42,7 +42,7 @@ echo resume >"$mnt/$n/ctl"
 in_time $patience "status says running" sh -c "grep -q ^running '$mnt/$n/status'"
 moved_on() { [ "$(cut -d ' ' -f 5 "$mnt/$n/status")" != "$uptime" ]; }
 in_time $patience "instructions are run after resume" moved_on
-refused EBUSY "$mnt/$n/ctl" resume
+refused EBUSY "$mnt/$n/ctl" resume 'the machine is running'
 echo pause >"$mnt/$n/ctl"
 lacks "regs stayed the same while the machine ran" cmp -s "$work/regs.1" "$mnt/$n/regs"
 

@@ -815,6 +815,15 @@ TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
 
 TEST_F(RealVm, a_refusal_of_anything_is_told_in_words) {
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    // A verb that the machine's process carries out: its words, once.
+    const auto ctl = open(file("1/ctl"), O_RDWR).handle;
+    EXPECT_EQ(write(ctl, "nmi\n  resume\n"), EBUSY);
+    EXPECT_EQ(read(ctl), "the machine is running\n");
+    settle();
+    const std::string told = cat("1/error");
+    EXPECT_TRUE(told.ends_with(" EBUSY ctl 'the machine is running'\n      resume\n      ^\n"))
+        << told;
+    EXPECT_EQ(std::ranges::count(told, '\n'), 3) << told;
     EXPECT_EQ(echo(std::string("eax \0 '\n", 8), "1/regs"), EINVAL);
     EXPECT_NE(cat("1/error").find(" EINVAL regs 'a NUL byte is not text'\n    eax ? '\n"),
               std::string::npos)

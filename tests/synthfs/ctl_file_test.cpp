@@ -129,7 +129,7 @@ TEST(CtlFile, failure_while_running_ends_the_message) {
     Machine machine;
     EXPECT_EQ(write_once(machine.ctl, "start\nfail\nset a b\n"), EBUSY);
     EXPECT_EQ(machine.ran, (Lines{"start", "fail"}));
-    EXPECT_EQ(machine.log->text(), "1000 42 EBUSY ctl 'it runs'\n    fail\n");
+    EXPECT_EQ(machine.log->text(), "1000 42 EBUSY ctl 'it runs'\n    fail\n    ^\n");
 }
 
 TEST(CtlFile, read_gives_text_and_after_a_write_its_answer) {
