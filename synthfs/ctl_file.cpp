@@ -66,9 +66,13 @@ Checked<> check(const CtlNode& node, const Command& command) {
     return success();
 }
 
+// What names no word is about the verb.
 Fault with_command(Fault fault, const Command& command) {
     if (fault.command.empty()) {
         fault.command = command.line;
+        if (!fault.column) {
+            fault.column = command.words.front().column;
+        }
     }
     return fault;
 }
@@ -76,11 +80,13 @@ Fault with_command(Fault fault, const Command& command) {
 // A message being carried out. Lives in the answers of its verbs.
 class Message : public std::enable_shared_from_this<Message> {
   public:
+    using Keep = std::function<void(std::shared_ptr<void>)>;
     Message(std::shared_ptr<const CtlNode> node, RequestPtr request, std::vector<Command> commands,
-            CheckedReply<> reply)
+            Keep keep, CheckedReply<> reply)
         : node_(std::move(node)),
           request_(std::move(request)),
           commands_(std::move(commands)),
+          keep_(std::move(keep)),
           reply_(std::move(reply)) {}
 
     // Most verbs answer before run() returns; a loop, as 64 KiB hold more lines than a stack.
@@ -109,19 +115,23 @@ class Message : public std::enable_shared_from_this<Message> {
             return;
         }
         const Command& command = commands_[next_++];
-        node_->find(command.verb())
-            ->run(request_, command, [self = shared_from_this(), &command](Checked<> done) {
-                if (done) {
-                    self->proceed();
-                } else {
-                    self->reply_(with_command(std::move(done.error()), command));
-                }
-            });
+        const Verb& verb = *node_->find(command.verb());
+        verb.run(request_, command, [self = shared_from_this(), &command, &verb](Checked<> done) {
+            if (!done) {
+                self->reply_(with_command(std::move(done.error()), command));
+                return;
+            }
+            if (verb.keep) {
+                self->keep_(verb.keep());
+            }
+            self->proceed();
+        });
     }
 
     std::shared_ptr<const CtlNode> node_;
     RequestPtr request_;
     std::vector<Command> commands_;
+    Keep keep_;
     CheckedReply<> reply_;
     std::size_t next_ = 0;
     bool inside_ = false;
@@ -187,8 +197,11 @@ class CtlHandle final : public SynthHandle {
                 return;
             }
         }
-        std::make_shared<Message>(ctl_node_, request, std::move(commands.value()),
-                                  std::move(finish))
+        // The message's answer has this open, and so it lasts as long.
+        std::make_shared<Message>(
+            ctl_node_, request, std::move(commands.value()),
+            [this](std::shared_ptr<void> what) { kept_.push_back(std::move(what)); },
+            std::move(finish))
             ->proceed();
     }
 
@@ -211,6 +224,7 @@ class CtlHandle final : public SynthHandle {
     std::optional<std::string> captured_;
     MessageAssembler assembler_;
     Answer answer_;
+    std::vector<std::shared_ptr<void>> kept_;
 };
 
 Checked<HandlePtr> CtlNode::open_handle(RequestPtr request, int flags) {

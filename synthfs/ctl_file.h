@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -27,6 +28,9 @@ struct Verb {
     std::function<void(RequestPtr, const Command&, CheckedReply<>)> run;
     // Asked for every line of a message before the first is run; changes nothing.
     std::function<Checked<>(const Command&)> check{};
+    // For verbs that mean the open they were written to: once `run` has succeeded, what this gives
+    // is kept until that open is closed.
+    std::function<std::shared_ptr<void>()> keep{};
 };
 
 // `run` of a verb that is done when its function returns: Checked<>(command) or Checked<>(request,

@@ -5,17 +5,16 @@
 #include <sys/stat.h>
 
 #include <cstring>
-#include <fstream>
 #include <optional>
 
+#include "srv/common/resident.h"
 #include "srv/common/step_count.h"
 #include "srv/ennead-vm/bp_list.h"
 #include "srv/ennead-vm/jit_dir.h"
+#include "srv/ennead-vm/machine_files.h"
 #include "synthfs/ctl_file.h"
-#include "synthfs/data_file.h"
 #include "synthfs/text_file.h"
 #include "synthfs/words.h"
-#include "vmcore/machine/registers.h"
 
 namespace ennead::srv {
 namespace {
@@ -61,6 +60,8 @@ std::span<const vmcore::u8> as_u8(std::span<const std::byte> bytes) {
     return {reinterpret_cast<const vmcore::u8*>(bytes.data()), bytes.size()};
 }
 
+}  // namespace
+
 Fault wrong_state(RunState state) {
     const char* name = state == RunState::running  ? "running"
                        : state == RunState::paused ? "paused"
@@ -68,19 +69,8 @@ Fault wrong_state(RunState state) {
     return make_fault(EBUSY, "the machine is %s", name);
 }
 
-using Counters = std::vector<std::pair<std::string, vmcore::u64>>;
-
-std::uint64_t resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    std::uint64_t total = 0, resident = 0;
-    statm >> total >> resident;
-    return resident * vmcore::kPageSize;
-}
-
-}  // namespace
-
 LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree)
-    : io_(io), guest_root_(guest_root) {
+    : io_(io), on_vcpu_(io), guest_root_(guest_root) {
     console_ = make_console();
     com_[0] = make_com(0, "com1");
     com_[1] = make_com(1, "com2");
@@ -99,24 +89,20 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::No
              file("consctl", 0600, make_consctl()),
              file("com1", 0600, com_[0]),
              file("com2", 0600, com_[1]),
-             file("regs", 0600, make_regs()),
-             file("mem", 0600, make_mem()),
+             file("regs", 0600, make_regs(on_vcpu_, error_sink())),
+             file("fpregs", 0600, make_fpregs(on_vcpu_, error_sink())),
+             file("mem", 0600, make_mem(on_vcpu_, error_sink())),
+             file("vmem", 0600, make_vmem(on_vcpu_, error_sink())),
+             file("map", 0400, make_map(on_vcpu_, error_sink())),
+             file("io", 0400, make_io(on_vcpu_, error_sink())),
              file("bp", 0600, make_bp()),
-             file("stats", 0400, make_stats()),
+             file("stats", 0600, make_stats()),
+             file("instructions", 0400, make_instructions()),
              {.name = "jit",
               .mode = S_IFDIR | 0700,
               .make = [node = make_jit()](mode_t) { return node; }},
              {.name = "root", .mode = S_IFDIR | 0700, .make = [tree](mode_t) { return tree; }},
          }});
-}
-
-template <class Work, class Then>
-void LiveDir::on_vcpu(Work work, Then then) {
-    vcpu_->post([this, work = std::move(work), then = std::move(then)](Vcpu& vcpu) mutable {
-        boost::asio::post(io_, [then = std::move(then), result = work(vcpu)]() mutable {
-            then(std::move(result));
-        });
-    });
 }
 
 synthfs::ErrorSink LiveDir::error_sink() {
@@ -141,7 +127,7 @@ void LiveDir::state_changed(RunState state, vmcore::OffReason reason, std::uint6
             com_[0]->set_eof();
             com_[1]->set_eof();
             events_->append("off " + std::string(reason_name(reason)) + ' ' +
-                            std::to_string(vcpu_->cpu_time_ns()) + ' ' +
+                            std::to_string(on_vcpu_.vcpu().cpu_time_ns()) + ' ' +
                             std::to_string(instructions) + '\n');
             break;
     }
@@ -177,15 +163,15 @@ std::shared_ptr<StreamFile> LiveDir::make_console() {
             reply(make_fault(EPIPE, "the machine is off"));
             return;
         }
-        on_vcpu([bytes = std::vector<std::byte>(data.begin(), data.end())](
-                    Vcpu& v) { return v.machine().console_input(as_u8(bytes)); },
-                [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
-                    if (taken == 0 && wanted != 0) {
-                        reply(make_fault(EAGAIN, "the guest has not read its input yet"));
-                    } else {
-                        reply(taken);
-                    }
-                });
+        on_vcpu_([bytes = std::vector<std::byte>(data.begin(), data.end())](
+                     Vcpu& v) { return v.machine().console_input(as_u8(bytes)); },
+                 [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
+                     if (taken == 0 && wanted != 0) {
+                         reply(make_fault(EAGAIN, "the guest has not read its input yet"));
+                     } else {
+                         reply(taken);
+                     }
+                 });
     };
     return StreamFile::make(std::move(options));
 }
@@ -202,15 +188,15 @@ std::shared_ptr<StreamFile> LiveDir::make_com(unsigned port, std::string name) {
             reply(make_fault(EPIPE, "the machine is off"));
             return;
         }
-        on_vcpu([port, bytes = std::vector<std::byte>(data.begin(), data.end())](
-                    Vcpu& v) { return v.machine().com_input(port, as_u8(bytes)); },
-                [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
-                    if (taken == 0 && wanted != 0) {
-                        reply(make_fault(EAGAIN, "the guest has not read its input yet"));
-                    } else {
-                        reply(taken);
-                    }
-                });
+        on_vcpu_([port, bytes = std::vector<std::byte>(data.begin(), data.end())](
+                     Vcpu& v) { return v.machine().com_input(port, as_u8(bytes)); },
+                 [reply = std::move(reply), wanted = data.size()](std::size_t taken) {
+                     if (taken == 0 && wanted != 0) {
+                         reply(make_fault(EAGAIN, "the guest has not read its input yet"));
+                     } else {
+                         reply(taken);
+                     }
+                 });
     };
     return StreamFile::make(std::move(options));
 }
@@ -220,7 +206,7 @@ synthfs::NodePtr LiveDir::make_ctl() {
     // Each verb names the states in which it makes sense and what it then does.
     const auto act_if = [this](bool when_running, bool when_paused, auto act,
                                CheckedReply<> reply) {
-        on_vcpu(
+        on_vcpu_(
             [=](Vcpu& v) {
                 const RunState state = v.run_state();
                 const bool allowed = (state == RunState::running && when_running) ||
@@ -285,7 +271,7 @@ synthfs::NodePtr LiveDir::make_consctl() {
                              }
                              console_size_ = std::to_string(rows.value()) + ' ' +
                                              std::to_string(columns.value());
-                             on_vcpu(
+                             on_vcpu_(
                                  [r = static_cast<vmcore::u16>(rows.value()),
                                   c = static_cast<vmcore::u16>(columns.value())](Vcpu& v) {
                                      v.machine().console_size(c, r);
@@ -296,7 +282,7 @@ synthfs::NodePtr LiveDir::make_consctl() {
     ctl.verbs.push_back({.name = "break",
                          .usage = "break",
                          .run = [this](RequestPtr, const Command&, CheckedReply<> reply) {
-                             on_vcpu(
+                             on_vcpu_(
                                  [](Vcpu& v) {
                                      v.machine().console_break();
                                      return true;
@@ -307,121 +293,15 @@ synthfs::NodePtr LiveDir::make_consctl() {
     return synthfs::make_ctl_file(std::move(ctl));
 }
 
-synthfs::NodePtr LiveDir::make_regs() {
-    synthfs::TextFile file{.mode = 0600, .name = "regs", .errors = error_sink()};
-    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
-        on_vcpu([](Vcpu& v) { return vmcore::registers_text(v.machine().cpu()); },
-                [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
-    };
-    file.write = [this](RequestPtr, synthfs::TextWrite write, CheckedReply<> reply) {
-        write_regs(std::move(write.text), std::move(reply));
-    };
-    return synthfs::make_text_file(std::move(file));
-}
-
-void LiveDir::write_regs(std::string text, CheckedReply<> reply) {
-    const auto lines = synthfs::parse_commands(text);
-    if (!lines) {
-        reply(lines.error());
-        return;
-    }
-    std::vector<std::pair<std::string, vmcore::u64>> assignments;
-    std::vector<Command> sources;
-    for (const Command& line : lines.value()) {
-        // These two follow from the other registers; they are taken so that what was read can be
-        // written back.
-        if (line.verb() == "mode" || line.verb() == "cpl") {
-            continue;
-        }
-        if (line.arg_count() != 1) {
-            auto fault = make_fault(EINVAL, "a line is a register's name and its value");
-            fault.command = line.line;
-            reply(std::move(fault));
-            return;
-        }
-        const auto value = synthfs::parse_number(line.arg(0));
-        if (!value) {
-            auto fault = value.error();
-            fault.command = line.line;
-            reply(std::move(fault));
-            return;
-        }
-        assignments.emplace_back(line.verb(), value.value());
-        sources.push_back(line);
-    }
-    on_vcpu(
-        [assignments = std::move(assignments),
-         sources = std::move(sources)](Vcpu& v) -> std::optional<Fault> {
-            if (v.run_state() != RunState::paused) {
-                return wrong_state(v.run_state());
-            }
-            std::size_t at = 0;
-            const auto done = vmcore::set_registers(v.machine().cpu(), assignments, &at);
-            if (!done) {
-                auto fault = make_fault(EINVAL, "no such register, or it cannot hold this value");
-                fault.command = sources[at].line;
-                fault.column = sources[at].words[0].column;
-                return fault;
-            }
-            return std::nullopt;
-        },
-        [reply = std::move(reply)](std::optional<Fault> fault) {
-            if (fault) {
-                reply(std::move(*fault));
-            } else {
-                reply(synthfs::success());
-            }
-        });
-}
-
-synthfs::NodePtr LiveDir::make_mem() {
-    synthfs::DataFile file{.mode = 0600, .name = "mem", .errors = error_sink()};
-    file.size = [this] { return vcpu_->machine().ram().size(); };
-    file.read = [this](RequestPtr, std::uint64_t offset, std::span<std::byte> into,
-                       CheckedReply<std::size_t> reply) {
-        on_vcpu(
-            [offset, into](Vcpu& v) -> std::size_t {
-                vmcore::GuestRam& ram = v.machine().ram();
-                if (offset >= ram.size()) {
-                    return 0;
-                }
-                const std::size_t n = std::min<std::uint64_t>(into.size(), ram.size() - offset);
-                std::memcpy(into.data(), ram.base() + offset, n);
-                return n;
-            },
-            [reply = std::move(reply)](std::size_t n) { reply(n); });
-    };
-    file.write = [this](RequestPtr, std::uint64_t offset, std::span<const std::byte> data,
-                        CheckedReply<std::size_t> reply) {
-        on_vcpu(
-            [offset, data](Vcpu& v) -> Checked<std::size_t> {
-                if (v.run_state() != RunState::paused) {
-                    return wrong_state(v.run_state());
-                }
-                vmcore::GuestRam& ram = v.machine().ram();
-                if (offset >= ram.size()) {
-                    return make_fault(EFAULT, "memory ends at 0x%llx",
-                                      static_cast<unsigned long long>(ram.size()));
-                }
-                const std::size_t n = std::min<std::uint64_t>(data.size(), ram.size() - offset);
-                std::memcpy(ram.base() + offset, data.data(), n);
-                v.machine().ram().written(vmcore::PhysAddr{offset}, n);
-                return n;
-            },
-            [reply = std::move(reply)](Checked<std::size_t> n) { reply(std::move(n)); });
-    };
-    return synthfs::make_data_file(std::move(file));
-}
-
 synthfs::NodePtr LiveDir::make_bp() {
     synthfs::TextFile file{.mode = 0600, .name = "bp", .errors = error_sink()};
     file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
-        on_vcpu([](Vcpu& v) { return print_breakpoints(v.machine().cpu().breakpoints.list()); },
-                [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
+        on_vcpu_([](Vcpu& v) { return print_breakpoints(v.machine().cpu().breakpoints.list()); },
+                 [reply = std::move(reply)](std::string text) { reply(std::move(text)); });
     };
     // The open need not wait for it: commands are done in order.
     file.truncate = [this]() -> Checked<> {
-        vcpu_->post([](Vcpu& v) { v.machine().cpu().set_breakpoints({}); });
+        on_vcpu_.vcpu().post([](Vcpu& v) { v.machine().cpu().set_breakpoints({}); });
         return synthfs::success();
     };
     file.write = [this](RequestPtr, synthfs::TextWrite write, CheckedReply<> reply) {
@@ -430,7 +310,7 @@ synthfs::NodePtr LiveDir::make_bp() {
             reply(list.error());
             return;
         }
-        on_vcpu(
+        on_vcpu_(
             [more = std::move(list.value())](Vcpu& v) -> Checked<> {
                 BreakpointList all = v.machine().cpu().breakpoints.list();
                 if (auto added = add_breakpoints(all, more); !added) {
@@ -447,41 +327,70 @@ synthfs::NodePtr LiveDir::make_bp() {
 synthfs::NodePtr LiveDir::make_jit() {
     return make_jit_dir(
         [this](TranslationsWork work) {
-            vcpu_->post([this, work = std::move(work)](Vcpu& v) {
+            on_vcpu_.vcpu().post([this, work = std::move(work)](Vcpu& v) {
                 boost::asio::post(io_, work(v.machine().engine().translations()));
             });
         },
         error_sink());
 }
 
+void LiveDir::count(std::function<void(Counters)> then) {
+    on_vcpu_(
+        [](Vcpu& v) {
+            Counters counters = {{"instructions", v.machine().cpu().state.instructions},
+                                 {"machine_ns", v.machine().clock().now_ns()},
+                                 {"irqs", v.machine().interrupts()}};
+            for (auto& each : v.machine().engine().counters()) {
+                counters.push_back(std::move(each));
+            }
+            return counters;
+        },
+        [this, then = std::move(then)](Counters counters) {
+            const p9::ServerCounters& p9 = guest_root_.counters();
+            counters.emplace_back("cpu_ns", on_vcpu_.vcpu().cpu_time_ns());
+            counters.emplace_back("9p_requests", p9.requests);
+            counters.emplace_back("9p_bytes_in", p9.bytes_in);
+            counters.emplace_back("9p_bytes_out", p9.bytes_out);
+            then(std::move(counters));
+        });
+}
+
+// Counters are shown from where a write has put their zero; those that began again since then, as a
+// reset makes them, from their own.
 synthfs::NodePtr LiveDir::make_stats() {
-    synthfs::TextFile file{.mode = 0400, .name = "stats", .errors = error_sink()};
+    synthfs::TextFile file{.mode = 0600, .name = "stats", .errors = error_sink()};
     file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
-        on_vcpu(
-            [](Vcpu& v) {
-                Counters counters = {{"instructions", v.machine().cpu().state.instructions},
-                                     {"machine_ns", v.machine().clock().now_ns()}};
-                for (auto& each : v.machine().engine().counters()) {
-                    counters.push_back(std::move(each));
-                }
-                return counters;
-            },
-            [this, reply = std::move(reply)](const Counters& counters) {
-                const p9::ServerCounters& p9 = guest_root_.counters();
-                std::string text;
-                const auto line = [&text](const char* key, std::uint64_t value) {
-                    text += std::string(key) + ' ' + std::to_string(value) + '\n';
-                };
-                for (const auto& [key, value] : counters) {
-                    line(key.c_str(), value);
-                }
-                line("cpu_ns", vcpu_->cpu_time_ns());
-                line("9p_requests", p9.requests);
-                line("9p_bytes_in", p9.bytes_in);
-                line("9p_bytes_out", p9.bytes_out);
-                line("rss", resident_bytes());
-                reply(std::move(text));
-            });
+        count([this, reply = std::move(reply)](const Counters& counters) {
+            std::string text;
+            const auto line = [&text](const std::string& key, std::uint64_t value) {
+                text += key + ' ' + std::to_string(value) + '\n';
+            };
+            for (const auto& [key, value] : counters) {
+                const auto zero = zeros_.find(key);
+                line(key,
+                     zero != zeros_.end() && zero->second <= value ? value - zero->second : value);
+            }
+            line("rss", resident_bytes());
+            reply(std::move(text));
+        });
+    };
+    file.write = [this](RequestPtr, synthfs::TextWrite, CheckedReply<> reply) {
+        count([this, reply = std::move(reply)](const Counters& counters) {
+            zeros_ = {counters.begin(), counters.end()};
+            reply(synthfs::success());
+        });
+    };
+    return synthfs::make_text_file(std::move(file));
+}
+
+// Never zeroed: `status` shows it.
+synthfs::NodePtr LiveDir::make_instructions() {
+    synthfs::TextFile file{.mode = 0400, .name = "instructions", .errors = error_sink()};
+    file.text_later = [this](RequestPtr, CheckedReply<std::string> reply) {
+        on_vcpu_([](Vcpu& v) { return v.machine().cpu().state.instructions; },
+                 [reply = std::move(reply)](vmcore::u64 count) {
+                     reply("instructions " + std::to_string(count) + '\n');
+                 });
     };
     return synthfs::make_text_file(std::move(file));
 }

@@ -5,20 +5,24 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "srv/ennead-vm/guest_root.h"
+#include "srv/ennead-vm/on_vcpu.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/tree.h"
 #include "vmcore/machine/vcpu.h"
 
 namespace ennead::srv {
 
-// The server mounts this tree and shows its files under /vm/N. Two of them are for the server
+// The server mounts this tree and shows its files under /vm/N. Three of them are for the server
 // itself:
+//   instructions  `instructions n`, since power-on
 //   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi`
 //   events  `running`, `paused`, `off reason cputime_ns instructions`; `breakpoint address kinds`
 //           before the `paused` that comes of it; and for every failed operation here
@@ -31,7 +35,7 @@ class LiveDir {
     LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree);
 
     // To be called once, before anything is served or the guest runs.
-    void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }
+    void attach(vmcore::Vcpu& vcpu) { on_vcpu_.attach(vcpu); }
 
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
 
@@ -45,27 +49,24 @@ class LiveDir {
     void report(const std::string& file, int errnum, std::string text);
 
   private:
-    // Does `work` on the vCPU thread and `then` here with what it gave.
-    template <class Work, class Then>
-    void on_vcpu(Work work, Then then);
-
     [[nodiscard]] synthfs::ErrorSink error_sink();
     [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_console();
     [[nodiscard]] std::shared_ptr<synthfs::StreamFile> make_com(unsigned port, std::string name);
     [[nodiscard]] synthfs::NodePtr make_ctl();
     [[nodiscard]] synthfs::NodePtr make_consctl();
-    [[nodiscard]] synthfs::NodePtr make_regs();
-    [[nodiscard]] synthfs::NodePtr make_mem();
     [[nodiscard]] synthfs::NodePtr make_bp();
     [[nodiscard]] synthfs::NodePtr make_stats();
+    [[nodiscard]] synthfs::NodePtr make_instructions();
+    // What goes up only, as it stands.
+    using Counters = std::vector<std::pair<std::string, vmcore::u64>>;
+    void count(std::function<void(Counters)> then);
     [[nodiscard]] synthfs::NodePtr make_jit();
 
-    void write_regs(std::string text, synthfs::CheckedReply<> reply);
-
     boost::asio::io_context& io_;
+    OnVcpu on_vcpu_;
     GuestRoot& guest_root_;
-    vmcore::Vcpu* vcpu_ = nullptr;
     std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
+    std::map<std::string, vmcore::u64> zeros_;  // what counters of `stats` stood at when zeroed
     std::string console_size_ = "24 80";
     std::shared_ptr<synthfs::Directory> root_;
 };

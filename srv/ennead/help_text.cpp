@@ -21,21 +21,25 @@ At the top
     new      reading it makes a VM and gives its number; `key=value` written before sets its conf
     conf     settings of new VMs            status   one line a VM: N name state reason mem uptime
     events   a line for every change        error    the last failures, in words
-    version  help
-    ctl      quit; export ADDR [PATH] [-r], unexport ADDR: the tree for 9P clients;
+    version  help  stats
+    ctl      `cap n` (VMs there can be), `reap time` (of VMs never touched), `default key value`, quit;
+             export ADDR [PATH] [-r], unexport ADDR: the tree for 9P clients;
              mount [-abc] ADDR n/NAME, unmount n/NAME; ADDR is unix!PATH or tcp!HOST!PORT
     n/       other servers' trees: n/host/3/ctl drives a machine there
 
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
              bind [-abcor] source target, unbind [source] target
+             `timeout time` stops it then; killonclose: kill when this open of ctl is closed
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input
     log      all console output, kept       com1 com2  serial ports
     consctl  `size rows columns`, `break`
-    regs     registers; written while paused
+    regs     registers; written while paused    fpregs  x87 and SSE, likewise
     mem      physical memory, as large as it is; written while paused
+    vmem     memory by linear address; written while paused
+    map      what is where in memory            io      ports
     bp       breakpoints: `rwx address length hits`; > replaces, >> adds
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters
@@ -46,6 +50,7 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
+    timeout TIME (after start; 0: none)
 
 Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only

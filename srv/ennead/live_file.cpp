@@ -47,10 +47,7 @@ class LiveNode final : public synthfs::SynthNode {
     [[nodiscard]] bool can_write() const override { return (file_.mode & 0222) != 0; }
     [[nodiscard]] std::uint64_t size() const override { return file_.size ? file_.size() : 0; }
     Checked<HandlePtr> open_handle(RequestPtr request, int flags) override;
-    // O_TRUNC and truncate(2) mean nothing to files whose contents are the machine.
-    void truncate(RequestPtr, std::uint64_t, synthfs::CheckedReply<> reply) override {
-        reply(synthfs::success());
-    }
+    void truncate(RequestPtr request, std::uint64_t size, synthfs::CheckedReply<> reply) override;
 
   private:
     LiveFile file_;
@@ -191,6 +188,32 @@ Checked<HandlePtr> LiveNode::open_handle(RequestPtr, int flags) {
         std::static_pointer_cast<synthfs::SynthNode>(shared_from_this()), flags);
     handle->connect(tree, file_.name, flags);
     return HandlePtr(std::move(handle));
+}
+
+// Of a list only: O_TRUNC goes with the open, and programs such as dd(1) cut what they write to at
+// any size.
+void LiveNode::truncate(RequestPtr request, std::uint64_t size, synthfs::CheckedReply<> reply) {
+    if (!can_write() || (file_.list && size != 0)) {
+        SynthNode::truncate(std::move(request), size, std::move(reply));
+        return;
+    }
+    if (!file_.list) {
+        reply(synthfs::success());
+        return;
+    }
+    const synthfs::NodePtr tree = file_.tree();
+    if (!tree) {
+        reply(no_process());
+        return;
+    }
+    open_file(tree, file_.name, O_WRONLY | O_TRUNC,
+              [reply = std::move(reply)](Result<HandlePtr> opened) {
+                  if (opened) {
+                      reply(synthfs::success());
+                  } else {
+                      reply(synthfs::Fault{synthfs::to_errno(opened.error()), {}, {}, {}});
+                  }
+              });
 }
 
 // What the VM process answered: it has told the words itself.

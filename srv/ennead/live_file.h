@@ -16,6 +16,9 @@ struct LiveFile {
     mode_t mode = 0600;
     std::string name;  // the path from /vm/N on, which is that in the VM process's tree
     bool stream = false;
+    // Its contents are a list, which O_TRUNC and truncate(2) to nothing clear, not the machine, to
+    // which they mean nothing.
+    bool list = false;
     synthfs::ErrorSink errors{};
     // The VM process's tree; null while there is no process, and then an open answers EBUSY.
     std::function<synthfs::NodePtr()> tree;

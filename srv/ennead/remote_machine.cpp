@@ -35,6 +35,20 @@ Fault no_answer() {
     return make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it");
 }
 
+// After a write that failed, a `ctl` file reads as the error's text.
+void explain(const HandlePtr& ctl, Fault fault, CheckedReply<> reply) {
+    auto buffer = std::make_shared<std::array<char, 512>>();
+    ctl->read(std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
+              [ctl, buffer, fault = std::move(fault),
+               reply = std::move(reply)](Result<std::size_t> count) mutable {
+                  const std::string_view text(buffer->data(), count ? count.value() : 0);
+                  if (const std::size_t end = text.find('\n'); end != 0 && end != text.npos) {
+                      fault.text = text.substr(0, end);
+                  }
+                  reply(std::move(fault));
+              });
+}
+
 // `error errno file column 'command' 'text'`, as LiveDir tells it.
 synthfs::ErrorRecord error_record(const Command& event) {
     synthfs::ErrorRecord record;
@@ -159,7 +173,7 @@ void RemoteMachine::guest_tree_found(Result<NodePtr> node) {
 void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
     const auto reply =
         answer_within<Checked<>>(io_, kControlPatience, no_answer(), std::move(answer));
-    open_file(tree_, "ctl", O_WRONLY, [line, reply](Result<HandlePtr> opened) {
+    open_file(tree_, "ctl", O_RDWR, [line, reply](Result<HandlePtr> opened) {
         if (!opened) {
             reply(synthfs::fault_of(opened.error()));
             return;
@@ -172,7 +186,7 @@ void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
                           if (written) {
                               reply(synthfs::success());
                           } else {
-                              reply(synthfs::fault_of(written.error()));
+                              explain(handle, synthfs::fault_of(written.error()), reply);
                           }
                       });
     });
@@ -207,19 +221,20 @@ void RemoteMachine::write_console(RequestPtr request, std::span<const std::byte>
 }
 
 void RemoteMachine::count_instructions(std::function<void(std::optional<std::uint64_t>)> reply) {
-    open_file(tree_, "stats", O_RDONLY, [reply = std::move(reply)](Result<HandlePtr> opened) {
-        if (!opened) {
-            reply(std::nullopt);
-            return;
-        }
-        auto buffer = std::make_shared<std::array<char, 4096>>();
-        const HandlePtr handle = opened.value();
-        handle->read(
-            std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
-            [reply, buffer, handle](Result<std::size_t> count) {
-                reply(number_of({buffer->data(), count ? count.value() : 0}, "instructions"));
-            });
-    });
+    open_file(
+        tree_, "instructions", O_RDONLY, [reply = std::move(reply)](Result<HandlePtr> opened) {
+            if (!opened) {
+                reply(std::nullopt);
+                return;
+            }
+            auto buffer = std::make_shared<std::array<char, 64>>();
+            const HandlePtr handle = opened.value();
+            handle->read(
+                std::make_shared<synthfs::Request>(), 0, std::as_writable_bytes(std::span(*buffer)),
+                [reply, buffer, handle](Result<std::size_t> count) {
+                    reply(number_of({buffer->data(), count ? count.value() : 0}, "instructions"));
+                });
+        });
 }
 
 void RemoteMachine::event_bytes(std::string_view bytes) {

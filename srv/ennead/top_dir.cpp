@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// `new`, `ctl`, `conf`, `status`, `events`, `error`, `version`, `help`, and directories made by
-// name.
+// `new`, `ctl`, `conf`, `status`, `events`, `error`, `version`, `stats`, `help`, and
+// directories made by name.
 #include "srv/ennead/top_dir.h"
 
 #include <sys/stat.h>
 
+#include "srv/ennead/top_ctl.h"
 #include "synthfs/clone_file.h"
 #include "synthfs/ctl_file.h"
 #include "synthfs/result.h"
@@ -50,6 +51,9 @@ synthfs::SynthNodePtr make_new(const TopDir& top) {
         }
         auto vm = table.make(settings);
         if (vm) {
+            if (!lines.empty()) {
+                vm.value()->touch();
+            }
             reply(std::to_string(vm.value()->number()) + '\n');
         } else {
             reply(vm.error());
@@ -66,9 +70,12 @@ synthfs::SynthNodePtr make_ctl(const TopDir& top) {
                              quit();
                              return synthfs::success();
                          })});
+    for (const synthfs::Verb& verb : limit_verbs(top.table)) {
+        ctl.verbs.push_back(verb);
+    }
     ctl.verbs.insert(ctl.verbs.end(), top.verbs.begin(), top.verbs.end());
-    ctl.text = [settings = top.settings]() -> Checked<std::string> {
-        return settings ? settings() : std::string();
+    ctl.text = [&table = top.table, settings = top.settings]() -> Checked<std::string> {
+        return limits_text(table) + (settings ? settings() : std::string());
     };
     return synthfs::make_ctl_file(std::move(ctl));
 }
@@ -150,6 +157,8 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
                 file("version", 0444,
                      make_fixed_text(top, "version",
                                      [] { return "ennead " ENNEAD_VERSION "\ntree 1\n"; })),
+                file("stats", 0444,
+                     make_fixed_text(top, "stats", [&table] { return server_stats_text(table); })),
                 file("help", 0444,
                      make_fixed_text(top, "help", [] { return std::string(help_text()); })),
                 mounted,

@@ -137,6 +137,9 @@ const char* reason_text(const std::string& reason) {
     if (reason == "resetloop") {
         return "ten resets in ten seconds";
     }
+    if (reason == "timeout") {
+        return "on for longer than its timeout";
+    }
     if (reason == "panic") {
         return "the guest's kernel panicked; its last words are in log";
     }
@@ -213,7 +216,8 @@ Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
       names_(directory_.get()),
       errors_(synthfs::ErrorLog::make(8)),
       events_(synthfs::StreamFile::make(
-          {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})) {}
+          {.name = "events", .errors = errors_->sink(), .capacity = 64 * 1024, .lines = true})),
+      timeout_(services.io) {}
 
 Vm::~Vm() {
     drop_machine();
@@ -225,6 +229,7 @@ Vm::~Vm() {
 }
 
 void Vm::set_name(std::string name) {
+    touch();
     name_ = std::move(name);
     emit("name " + synthfs::quote(name_));
 }
@@ -234,6 +239,7 @@ bool Vm::active() const {
 }
 
 Checked<> Vm::configure(const std::vector<Command>& lines) {
+    touch();
     if (active()) {
         return make_fault(EBUSY, "settings are fixed while the machine is on");
     }
@@ -297,6 +303,7 @@ NamespaceContext Vm::namespace_context() const {
 }
 
 void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
+    touch();
     VmNamespace::Send send;
     if (active()) {
         reply = answer_within<Checked<>>(
@@ -356,6 +363,7 @@ Checked<Grants> Vm::open_grants() const {
 }
 
 void Vm::start(CheckedReply<> reply) {
+    touch();
     if (active()) {
         reply(make_fault(EBUSY, "the VM is already %s",
                          start_reply_ ? "starting" : state_name(state_)));
@@ -438,6 +446,7 @@ void Vm::machine_ready(Checked<> outcome) {
     control("resume", [weak = weak_from_this()](Checked<> outcome) {
         auto self = weak.lock();
         if (self && outcome) {
+            self->arm_timeout(self->settings_.timeout());
             self->answer_start(synthfs::success());
         } else if (self) {
             self->fail_start(outcome.error());
@@ -461,6 +470,7 @@ void Vm::answer_start(Checked<> outcome) {
 // -----------------------------------------------------------------------------------------------
 
 void Vm::control(const std::string& line, CheckedReply<> reply) {
+    touch();
     if (!tree()) {
         reply(make_fault(EBUSY, "the VM is %s", state_name(state_)));
         return;
@@ -468,8 +478,45 @@ void Vm::control(const std::string& line, CheckedReply<> reply) {
     machine_->control(line, std::move(reply));
 }
 
+Checked<> Vm::set_timeout(std::chrono::microseconds time) {
+    touch();
+    if (!active()) {
+        return make_fault(EBUSY, "the VM is %s", state_name(state_));
+    }
+    arm_timeout(time);
+    return synthfs::success();
+}
+
+void Vm::arm_timeout(std::chrono::microseconds time) {
+    timeout_.cancel();
+    if (time == time.zero()) {
+        return;
+    }
+    timeout_.expires_after(time);
+    timeout_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+        if (const auto self = weak.lock(); self && !ec) {
+            self->time_is_up();
+        }
+    });
+}
+
+void Vm::time_is_up() {
+    if (!active() || start_reply_) {
+        return;
+    }
+    timed_out_ = true;
+    control("stop", [weak = weak_from_this()](Checked<> done) {
+        const auto self = weak.lock();
+        // It hangs.
+        if (self && !done && self->timed_out_ && self->machine_) {
+            self->machine_->kill();
+        }
+    });
+}
+
 void Vm::write_console(RequestPtr request, std::span<const std::byte> data,
                        CheckedReply<std::size_t> reply) {
+    touch();
     if (machine_ && active()) {
         machine_->write_console(std::move(request), data, std::move(reply));
     } else if (state_ == VmState::fresh) {
@@ -483,6 +530,8 @@ void Vm::write_console(RequestPtr request, std::span<const std::byte> data,
 // -----------------------------------------------------------------------------------------------------
 
 void Vm::finish(VmState state, End end) {
+    timeout_.cancel();
+    timed_out_ = false;
     end_ = std::move(end);
     ended_ns_ = clock_ns(CLOCK_MONOTONIC);
     enter(state, end_.reason + ' ' + end_.code);
@@ -492,12 +541,13 @@ void Vm::finish(VmState state, End end) {
 
 void Vm::machine_off(const RemoteMachine::Off& off) {
     instructions_ = off.instructions;
-    finish(
-        VmState::stopped,
-        {.reason = off.reason, .code = "0", .text = reason_text(off.reason), .cpu_ns = off.cpu_ns});
+    const std::string reason = timed_out_ && off.reason == "stop" ? "timeout" : off.reason;
+    finish(VmState::stopped,
+           {.reason = reason, .code = "0", .text = reason_text(reason), .cpu_ns = off.cpu_ns});
 }
 
 Checked<> Vm::kill() {
+    touch();
     if (!machine_) {
         return make_fault(EBUSY, "the VM has no process");
     }
@@ -508,6 +558,7 @@ Checked<> Vm::kill() {
 
 void Vm::process_ended(Ending ending, const std::optional<RemoteMachine::Off>& told) {
     const bool was_active = active();
+    const bool timed_out = timed_out_;
     const bool wanted = std::exchange(kill_wanted_, false);
     // Taken first: `wait` answers nobody while a start is under way.
     const auto starter = std::exchange(start_reply_, nullptr);
@@ -519,7 +570,9 @@ void Vm::process_ended(Ending ending, const std::optional<RemoteMachine::Off>& t
         machine_off(*told);
     } else {
         End end;
-        end.reason = wanted || (ending.signalled && ending.code == SIGKILL) ? "kill" : "crash";
+        end.reason = timed_out                                                ? "timeout"
+                     : wanted || (ending.signalled && ending.code == SIGKILL) ? "kill"
+                                                                              : "crash";
         end.code = ending.signalled ? signal_name(ending.code) : std::to_string(ending.code);
         end.text = ending.signalled ? "process ended by signal " + std::to_string(ending.code) +
                                           " (" + sigdescr_np(ending.code) + ')'
@@ -535,6 +588,7 @@ void Vm::drop_machine() {
     if (const auto machine = std::exchange(machine_, nullptr)) {
         machine->close();
     }
+    timeout_.cancel();
     kill_wanted_ = false;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -46,6 +48,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] VmState state() const { return state_; }
     // Running or paused, or about to be.
     [[nodiscard]] bool active() const;
+    // Somebody has given it settings, a name, a name space or a verb, or wanted to, or it was made
+    // with such: it is in use, though it was not started yet.
+    [[nodiscard]] bool touched() const { return touched_ || state_ != VmState::fresh; }
+    void touch() { touched_ = true; }
     [[nodiscard]] const std::string& name() const { return name_; }
     void set_name(std::string name);
 
@@ -57,6 +63,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void start(synthfs::CheckedReply<> reply);
     // A verb that the VM's process carries out (LiveDir): a line.
     void control(const std::string& line, synthfs::CheckedReply<> reply);
+    // From now on; 0: no longer at all. A machine that is still on then is stopped, and its reason
+    // is `timeout`. EBUSY while it is not on.
+    synthfs::Checked<> set_timeout(std::chrono::microseconds time);
     // Ends the process; an active machine then is dead.
     synthfs::Checked<> kill();
     // Ends everything, for good. The VM's files answer ENODEV from now on.
@@ -103,6 +112,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void answer_start(synthfs::Checked<> outcome);
     void machine_off(const RemoteMachine::Off& off);
     void process_ended(Ending ending, const std::optional<RemoteMachine::Off>& told);
+    void arm_timeout(std::chrono::microseconds time);
+    void time_is_up();
     void drop_machine();
     void finish(VmState state, End end);
     void enter(VmState state, const std::string& detail = {});
@@ -132,6 +143,9 @@ class Vm : public std::enable_shared_from_this<Vm> {
     std::shared_ptr<RemoteMachine> machine_;  // while there is a process
     synthfs::CheckedReply<> start_reply_;     // while start is under way
     bool kill_wanted_ = false;
+    bool touched_ = false;
+    boost::asio::steady_timer timeout_;
+    bool timed_out_ = false;  // it is being stopped for that
 };
 
 }  // namespace ennead::srv

@@ -9,6 +9,8 @@
 #include <limits>
 #include <utility>
 
+#include "srv/ennead/time_text.h"
+
 namespace ennead::srv {
 namespace {
 
@@ -142,6 +144,11 @@ Checked<std::string> check_text(const Command& line) {
     return text;
 }
 
+Checked<std::string> check_delay(const Command& line) {
+    const auto time = parse_delay(line.arg(0));
+    return time ? Checked<std::string>(format_time(time.value())) : at(time.error(), line, 1);
+}
+
 enum class Shape { word, words, rest_of_line };
 
 struct Key {
@@ -169,6 +176,7 @@ constexpr std::array kKeys{
     Key{"cmdline",   Shape::rest_of_line, check_text},
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
+    Key{"timeout",   Shape::word,         check_delay},
 };
 // clang-format on
 
@@ -216,6 +224,7 @@ Settings::Settings(const Installation& installation)
           {"cmdline", ""},
           {"append", ""},
           {"root", installation.root},
+          {"timeout", "0s"},
       } {
     values_ = defaults_;
 }
@@ -290,6 +299,11 @@ std::vector<Settings::Disk> Settings::disks() const {
         }
     }
     return list;
+}
+
+std::chrono::microseconds Settings::timeout() const {
+    // It was checked before it was kept.
+    return synthfs::parse_time({value("timeout"), 0}).value();
 }
 
 std::uint64_t Settings::memory_bytes() const {

@@ -2,6 +2,7 @@
 // A VM's settings: the keys of `conf`, their defaults and checks.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -55,6 +56,8 @@ class Settings {
     };
     [[nodiscard]] std::vector<Disk> disks() const;
     [[nodiscard]] const std::string& root() const { return value("root"); }
+    // How long the machine may be on; 0: for ever.
+    [[nodiscard]] std::chrono::microseconds timeout() const;
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
     // `shared_root`: others than the guest change files of its root, so it keeps none in mind.
     [[nodiscard]] std::string command_line(unsigned number, bool shared_root = false) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verbs of `N/ctl`.
 #include "srv/common/step_count.h"
+#include "srv/ennead/time_text.h"
 #include "srv/ennead/vm_dir.h"
 #include "srv/ennead/vm_table.h"
 #include "synthfs/ctl_file.h"
@@ -72,6 +73,40 @@ synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm)
                                  },
                              .check = check_steps});
     plain("kill", [](Vm& self, CheckedReply<> reply) { reply(self.kill()); });
+    ctl.verbs.push_back(Verb{.name = "killonclose",
+                             .usage = "killonclose",
+                             .run = synthfs::at_once([weak](const Command&) -> Checked<> {
+                                 const auto self = weak.lock();
+                                 if (!self) {
+                                     return destroyed();
+                                 }
+                                 self->touch();
+                                 return synthfs::success();
+                             }),
+                             .keep = [weak] {
+                                 return std::shared_ptr<void>(nullptr, [weak](void*) {
+                                     // Without a process there is nothing to kill.
+                                     if (const auto self = weak.lock()) {
+                                         (void)self->kill();
+                                     }
+                                 });
+                             }});
+    ctl.verbs.push_back(Verb{.name = "timeout",
+                             .min_args = 1,
+                             .max_args = 1,
+                             .usage = "timeout time",
+                             .run = synthfs::at_once([weak](const Command& command) -> Checked<> {
+                                 const auto time = parse_delay(command.arg(0));
+                                 const auto self = weak.lock();
+                                 if (!time) {
+                                     return time.error();
+                                 }
+                                 return self ? self->set_timeout(time.value()) : destroyed();
+                             }),
+                             .check = [](const Command& command) -> Checked<> {
+                                 const auto time = parse_delay(command.arg(0));
+                                 return time ? Checked<>(synthfs::success()) : time.error();
+                             }});
     plain("destroy", [&table](Vm& self, CheckedReply<> reply) {
         // Answered first: afterwards this file answers ENODEV.
         reply(synthfs::success());

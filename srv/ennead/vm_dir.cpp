@@ -137,6 +137,11 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         file.size = std::move(size);
         return durable(name, mode, make_live_file(std::move(file)));
     };
+    const auto list = [&](const char* name, mode_t mode) {
+        LiveFile file = live_file(name, mode);
+        file.list = true;
+        return durable(name, mode, make_live_file(std::move(file)));
+    };
     const auto directory = [](const char* name, mode_t mode, synthfs::NodePtr node) {
         return Entry{.name = name, .mode = S_IFDIR | mode, .make = [node](mode_t) { return node; }};
     };
@@ -172,9 +177,13 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("com2", 0600, true),
         live("consctl", 0600, false),
         live("regs", 0600, false),
+        live("fpregs", 0600, false),
         live("mem", 0600, false, memory_size),
-        live("bp", 0600, false),
-        live("stats", 0444, false),
+        live("vmem", 0600, false),
+        live("map", 0400, false),
+        live("io", 0400, false),
+        list("bp", 0600),
+        live("stats", 0644, false),
         directory("jit", 0555, jit()),
         {.name = "root",
          .mode = S_IFDIR | 0700,

@@ -17,14 +17,24 @@ VmTable::~VmTable() {
 }
 
 Checked<std::shared_ptr<Vm>> VmTable::make(const Settings& settings) {
+    if (rows_.size() >= cap_) {
+        ++counters_.refused;
+        return make_fault(ENOSPC, "there are %zu VMs, and ctl says cap %llu", rows_.size(),
+                          static_cast<unsigned long long>(cap_));
+    }
     auto vm = Vm::make(services_, ++last_number_, settings);
     if (!vm) {
         return vm.error();
     }
-    Row row{vm.value(), make_vm_files(*this, vm.value()), nullptr, nullptr};
+    Row row{.vm = vm.value(),
+            .files = make_vm_files(*this, vm.value()),
+            .directory = nullptr,
+            .named = nullptr};
     row.directory = make_dir(row);
     root_->add(std::to_string(last_number_), row.directory);
     rows_.emplace(last_number_, std::move(row));
+    ++counters_.made;
+    arm_reaper();
     return vm.value();
 }
 
@@ -103,6 +113,7 @@ void VmTable::destroy(Vm& vm) {
     }
     const Row row = std::move(at->second);  // lives until the end of this function
     rows_.erase(at);
+    ++counters_.destroyed;
     root_->remove(std::to_string(vm.number()));
     if (vm.name() != std::to_string(vm.number())) {
         root_->remove(vm.name());
@@ -118,6 +129,51 @@ void VmTable::destroy_all() {
     while (!rows_.empty()) {
         destroy(*rows_.begin()->second.vm);
     }
+}
+
+std::size_t VmTable::active() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(rows_, [](const auto& each) { return each.second.vm->active(); }));
+}
+
+void VmTable::set_reap(std::chrono::microseconds time) {
+    reap_ = time;
+    arm_reaper();
+}
+
+void VmTable::arm_reaper() {
+    reaper_.cancel();
+    auto next = std::chrono::steady_clock::time_point::max();
+    for (const auto& [number, row] : rows_) {
+        if (!row.vm->touched()) {
+            next = std::min(next, row.made_at + reap_);
+        }
+    }
+    if (reap_ == reap_.zero() || next == next.max()) {
+        return;
+    }
+    reaper_.expires_at(next);
+    reaper_.async_wait([this](boost::system::error_code ec) {
+        if (!ec) {
+            reap_untouched();
+        }
+    });
+}
+
+void VmTable::reap_untouched() {
+    const auto now = std::chrono::steady_clock::now();
+    std::vector<std::shared_ptr<Vm>> due;
+    for (const auto& [number, row] : rows_) {
+        if (reap_ != reap_.zero() && !row.vm->touched() && row.made_at + reap_ <= now) {
+            due.push_back(row.vm);
+        }
+    }
+    for (const auto& vm : due) {
+        ++counters_.reaped;
+        services_.log("vm=" + std::to_string(vm->number()) + " what=reaped");
+        destroy(*vm);
+    }
+    arm_reaper();
 }
 
 std::string VmTable::status_text() const {

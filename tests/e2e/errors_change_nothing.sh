@@ -111,7 +111,7 @@ refused EEXIST "$mnt/$n/name" status
 nothing_changed "a bad name"
 
 # Files that are not written, and what is no synthetic file.
-for file in status help version events "$n/status" "$n/wait" "$n/stats" "$n/events"; do
+for file in status help version events "$n/status" "$n/wait" "$n/events"; do
     answers EPERM write "$mnt/$file" x
 done
 answers EPERM unlink "$mnt/$n/conf"

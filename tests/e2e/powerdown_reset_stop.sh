@@ -48,6 +48,15 @@ start_vm $n
 echo stop >"$mnt/$n/ctl"
 same "$(ended $n)" "stop 0" "end by stop"
 same "$(state $n)" stopped "state after stop"
+
+# By the clock, and with whoever started it.
+printf 'start\ntimeout 10ms\n' >"$mnt/$n/ctl"
+same "$(ended $n)" "timeout 0" "end by timeout"
+exec 9>"$mnt/$n/ctl"
+printf 'killonclose\nstart\n' >&9
+same "$(state $n)" running "state while ctl is open"
+exec 9>&-
+same "$(ended $n)" "kill SIGKILL" "end as ctl is closed"
 start_vm $n
 echo pause >"$mnt/$n/ctl"
 echo stop >"$mnt/$n/ctl"

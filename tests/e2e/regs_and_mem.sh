@@ -42,7 +42,7 @@ echo resume >"$mnt/$n/ctl"
 in_time $patience "status says running" sh -c "grep -q ^running '$mnt/$n/status'"
 moved_on() { [ "$(cut -d ' ' -f 5 "$mnt/$n/status")" != "$uptime" ]; }
 in_time $patience "instructions are run after resume" moved_on
-refused EBUSY "$mnt/$n/ctl" resume
+refused EBUSY "$mnt/$n/ctl" resume 'the machine is running'
 echo pause >"$mnt/$n/ctl"
 lacks "regs stayed the same while the machine ran" cmp -s "$work/regs.1" "$mnt/$n/regs"
 
@@ -89,6 +89,31 @@ assert os.pread(fd, 10, end - 4).__len__() == 4, "a read over the end is cut"
 assert os.pread(fd, 10, end) == b"", "a read behind the end gives nothing"
 PY
 same "$(bytes $where 64)" "$old" "memory put back"
+
+# Counters begin again; the machine's own number of instructions does not.
+uptime=$(cut -d ' ' -f 5 "$mnt/$n/status")
+echo 0 >"$mnt/$n/stats"
+same "$(head -n 1 "$mnt/$n/stats")" "instructions 0" "stats after a write"
+same "$(cut -d ' ' -f 5 "$mnt/$n/status")" "$uptime" "instructions in status after it"
+
+# The kernel maps physical 0 at 0xc0000000: its version again, by linear address.
+vbytes() {
+    dd if="$mnt/$n/vmem" bs=1 skip=$(($1)) count="$2" iflag=fullblock 2>/dev/null |
+        od -An -v -tx1 | tr -d ' \n'
+}
+same "$(vbytes $((0xc0000000 + at)) 40)" "$(bytes "$at" 40)" "the kernel's version through its page tables"
+same "$(call read "$mnt/$n/vmem")" EFAULT "vmem at 0, where the kernel has nothing"
+explained EFAULT "$mnt/$n/vmem"
+cat "$mnt/$n/fpregs" >"$work/fpregs"
+cat "$work/fpregs" >"$mnt/$n/fpregs"
+holds "fpregs written back are as they were" cmp "$work/fpregs" "$mnt/$n/fpregs"
+echo 'xmm5 0x1ffffffffffffffffffff' >"$mnt/$n/fpregs"
+holds "xmm5 written" grep -qx 'xmm5 0x000000000001ffffffffffffffffffff' "$mnt/$n/fpregs"
+refused EINVAL "$mnt/$n/fpregs" "$(printf 'xmm5 1\nst9 1')"
+cat "$work/fpregs" >"$mnt/$n/fpregs"
+holds "map has the memory above 1 MB" grep -qx '0x00100000 0x07ffffff ram ram' "$mnt/$n/map"
+holds "map has a PCI function's registers" grep -qE '^0xfe[0-9a-f]{6} 0xfe[0-9a-f]{6} device ' "$mnt/$n/map"
+holds "io has COM1" grep -qx '0x03f8 0x03ff com1' "$mnt/$n/io"
 echo resume >"$mnt/$n/ctl"
 same "$(guest $n 'echo $((3*111))')" 333 "the guest goes on"
 

@@ -84,7 +84,9 @@ for engine in jit interp; do
     echo resume >"$mnt/$n/ctl"
     in_time $patience "$engine: stopped at its frame" has_hits "rw .* 4" 1
     same "$(hits "$line")" 1 "$engine: it was passed"
-    : >"$mnt/$n/bp"
+    lacks "$engine: bp is cut to one byte" truncate -s 1 "$mnt/$n/bp"
+    same "$(wc -l <"$mnt/$n/bp")" 2 "$engine: breakpoints after that"
+    truncate -s 0 "$mnt/$n/bp"
     same "$(cat "$mnt/$n/bp")" "" "$engine: breakpoints cleared"
     echo resume >"$mnt/$n/ctl"
     await "$mnt/$n/log" went=1337=on

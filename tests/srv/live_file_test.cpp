@@ -38,12 +38,22 @@ class LiveFileTest : public LoopTest {
                      remote_text = write.text;
                      reply(synthfs::success());
                  }});
+        const auto list = synthfs::make_text_file(
+            {.mode = 0600,
+             .name = "bp",
+             .text = [this]() -> Checked<std::string> { return remote_text; },
+             .write = [](synthfs::RequestPtr, synthfs::TextWrite,
+                         CheckedReply<> reply) { reply(synthfs::success()); },
+             .truncate = [this]() -> Checked<> {
+                 remote_text.clear();
+                 return synthfs::success();
+             }});
         const auto file = [](const char* name, NodePtr node) {
             return synthfs::Entry{
                 .name = name, .mode = S_IFREG | 0600, .make = [node](mode_t) { return node; }};
         };
         tree = synthfs::Directory::make(
-            {.entries = {file("regs", regs), file("com1", remote_stream)}});
+            {.entries = {file("regs", regs), file("com1", remote_stream), file("bp", list)}});
     }
 
     // A VM process comes up.
@@ -129,7 +139,29 @@ TEST_F(LiveFileTest, truncation_means_nothing) {
     connect();
     const auto node = live("regs");
     EXPECT_EQ(resize(node, 0), 0);
+    EXPECT_EQ(resize(node, 4096), 0);  // as dd(1) does before it writes
     EXPECT_EQ(read_all(node), "eax 0\n");
+    const auto read_only =
+        make_live_file({.mode = 0444, .name = "regs", .tree = [this] { return remote; }});
+    EXPECT_EQ(resize(read_only, 0), EPERM);
+}
+
+TEST_F(LiveFileTest, truncation_clears_a_list) {
+    const auto node = make_live_file(
+        {.mode = 0600, .name = "bp", .list = true, .tree = [this] { return remote; }});
+    EXPECT_EQ(resize(node, 0), EBUSY);
+    connect();
+    remote_text = "x 1\n";
+    Asked<> asked;
+    node->setattr(request(),
+                  {.mode = {}, .uid = {}, .gid = {}, .size = 0, .atime = {}, .mtime = {}},
+                  asked.reply());
+    ASSERT_TRUE(run_until([&] { return asked.answered(); }));
+    EXPECT_EQ(asked.errnum(), 0);
+    EXPECT_EQ(remote_text, "");
+    remote_text = "x 1\n";
+    EXPECT_EQ(resize(node, 1), EPERM);
+    EXPECT_EQ(remote_text, "x 1\n");
 }
 
 TEST_F(LiveFileTest, operations_wait_for_the_open_and_keep_their_order) {

@@ -119,9 +119,9 @@ class LoopTest : public testing::Test {
         }
         return all;
     }
-    int write(const synthfs::HandlePtr& handle, std::string_view text) {
+    int write(const synthfs::HandlePtr& handle, std::string_view text, std::uint64_t offset = 0) {
         Asked<std::size_t> asked;
-        handle->write(request(), 0, std::as_bytes(std::span(text)), asked.reply());
+        handle->write(request(), offset, std::as_bytes(std::span(text)), asked.reply());
         EXPECT_TRUE(run_until([&] { return asked.answered(); }));
         return asked.errnum();
     }

@@ -43,7 +43,7 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
               "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
               "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
               "disk0 ''\ndisk1 ''\ndisk2 ''\ndisk3 ''\n"
-              "cmdline ''\nappend ''\nroot /lib/root\n");
+              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
     EXPECT_TRUE(settings.initrds().empty());
@@ -102,6 +102,29 @@ TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {
         EXPECT_EQ(apply(std::string(key) + " /" + std::string(5000, 'x')), ENAMETOOLONG);
     }
     EXPECT_EQ(settings.kernel(), "/srv/my files/x");
+}
+
+TEST_F(SettingsTest, timeout_is_a_time_in_its_shortest_form) {
+    using namespace std::chrono_literals;
+    EXPECT_EQ(settings.timeout(), 0us);
+    for (const auto& [written, kept, time] :
+         {std::tuple{"90", "90s", 90'000'000us},
+          {"1500ms", "1500ms", 1'500'000us},
+          {"2000ms", "2s", 2'000'000us},
+          {"7us", "7us", 7us},
+          {"31536000s", "31536000s", std::chrono::microseconds(8760h)}}) {
+        EXPECT_EQ(apply(std::string("timeout ") + written), 0);
+        EXPECT_EQ(line("timeout"), kept);
+        EXPECT_EQ(settings.timeout(), time);
+    }
+    for (const char* bad : {"-1", "5m", "1.5", "0x10", "31536001", "99999999999999999999"}) {
+        EXPECT_EQ(apply(std::string("timeout ") + bad), EINVAL) << bad;
+        EXPECT_EQ(fault.column, 8u) << bad;
+    }
+    EXPECT_EQ(apply("timeout 5 s"), EINVAL);
+    EXPECT_EQ(line("timeout"), "31536000s");
+    EXPECT_EQ(apply("timeout"), 0);
+    EXPECT_EQ(settings.timeout(), 0us);
 }
 
 TEST_F(SettingsTest, switches_of_the_bios) {

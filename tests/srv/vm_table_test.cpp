@@ -176,6 +176,96 @@ TEST_F(Tree, conf_at_the_top_is_for_new_vms) {
     EXPECT_NE(cat("1/conf").find("mem 64M\n"), std::string::npos);
 }
 
+TEST_F(Tree, cap_bounds_the_number_of_vms) {
+    EXPECT_EQ(echo("cap 2", "ctl"), 0);
+    EXPECT_EQ(make(), "1");
+    EXPECT_EQ(mkdir("web"), 0);
+    EXPECT_EQ(cat("new"), "errno " + std::to_string(ENOSPC));
+    EXPECT_EQ(mkdir("other"), ENOSPC);
+    EXPECT_NE(cat("error").find(" ENOSPC new 'there are 2 VMs, and ctl says cap 2'\n"),
+              std::string::npos)
+        << cat("error");
+    EXPECT_EQ(file("other"), nullptr);
+    EXPECT_EQ(cat("stats").find("vms 2\nvms_on 0\nmade 2\ndestroyed 0\nreaped 0\nrefused 2\n"), 0u)
+        << cat("stats");
+    EXPECT_EQ(echo("cap 1", "ctl"), 0);  // those that are there stay
+    EXPECT_NE(file("web"), nullptr);
+    EXPECT_EQ(rmdir("1"), 0);
+    EXPECT_EQ(cat("new"), "errno " + std::to_string(ENOSPC));
+    EXPECT_EQ(rmdir("web"), 0);
+    EXPECT_EQ(make(), "3");  // a refusal takes no number
+}
+
+TEST_F(Tree, ctl_at_the_top_gives_lines_that_set_it_again) {
+    EXPECT_EQ(echo("cap 7\nreap 1500ms\ndefault mem 64M\ndefault append 'a  b' c", "ctl"), 0);
+    const std::string lines = cat("ctl");
+    EXPECT_EQ(lines.find("cap 7\nreap 1500ms\ndefault mem 64M\n"), 0u) << lines;
+    EXPECT_NE(lines.find("\ndefault append 'a  b c'\n"), std::string::npos) << lines;
+    EXPECT_EQ(cat(make() + "/conf").find("mem 64M\n"), 0u);
+    EXPECT_EQ(echo("cap 8\nreap 0\ndefault mem\ndefault append", "ctl"), 0);
+    EXPECT_EQ(cat("ctl").find("cap 8\nreap 0s\ndefault mem 128M\n"), 0u) << cat("ctl");
+    EXPECT_EQ(LoopTest::echo(file("ctl"), lines), 0) << cat("error");
+    EXPECT_EQ(cat("ctl"), lines);
+}
+
+TEST_F(Tree, bad_limits_are_refused_with_a_caret_and_set_nothing) {
+    const std::string before = cat("ctl");
+    for (const auto& [bad, caret] : {std::pair{"cap", 3},
+                                     {"cap -1", 4},
+                                     {"cap 1000001", 4},
+                                     {"cap x", 4},
+                                     {"reap", 4},
+                                     {"reap 0x5", 5},
+                                     {"reap 5m", 5},
+                                     {"reap 31536001", 5},
+                                     {"default", 7},
+                                     {"default nonesuch 1", 8},
+                                     {"default mem 1", 12},
+                                     {"default kernel some/path", 15}}) {
+        EXPECT_EQ(echo(std::string("cap 3\n") + bad, "ctl"), EINVAL) << bad;
+        EXPECT_EQ(cat("ctl"), before) << bad;
+        const std::string told =
+            std::string("    ") + bad + "\n    " + std::string(caret, ' ') + "^\n";
+        EXPECT_TRUE(cat("error").ends_with(told)) << cat("error") << "is not\n" << told;
+    }
+    EXPECT_EQ(echo("cap 1 2", "ctl"), EINVAL);
+    EXPECT_EQ(cat("ctl"), before);
+}
+
+TEST_F(Tree, untouched_vm_is_reaped_and_any_other_stays) {
+    for (int i = 0; i < 7; ++i) {
+        make();
+    }
+    const auto with_settings = open(file("new"), O_RDWR).handle;
+    EXPECT_EQ(write(with_settings, "mem=64M\n"), 0);
+    EXPECT_EQ(read(with_settings), "8\n");
+    EXPECT_EQ(mkdir("nine"), 0);
+    EXPECT_EQ(echo("mem 64M", "2/conf"), 0);
+    EXPECT_EQ(echo("three", "3/name"), 0);
+    EXPECT_EQ(echo("set mem 64M", "4/ctl"), 0);
+    EXPECT_EQ(echo("bind '#ram' /tmp", "5/ctl"), 0);
+    EXPECT_EQ(echo("pause", "6/ctl"), EBUSY);
+    const auto events = open(file("1/events"), O_RDONLY).handle;
+    EXPECT_EQ(cat("7/conf"), cat("conf"));  // a look is no touch
+    EXPECT_EQ(echo("reap 1us", "ctl"), 0);
+    EXPECT_TRUE(run_until([&] { return file("1") == nullptr && file("7") == nullptr; }));
+    settle();
+    for (const char* vm : {"2", "3", "4", "5", "6", "8", "9"}) {
+        EXPECT_NE(file(vm), nullptr) << vm;
+    }
+    EXPECT_EQ(cat("stats").find("vms 7\nvms_on 0\nmade 9\ndestroyed 2\nreaped 2\nrefused 0\n"), 0u)
+        << cat("stats");
+    EXPECT_NE(cat("status").find("2 2 new"), std::string::npos);
+    EXPECT_EQ(read(events), "errno " + std::to_string(ENODEV));
+
+    EXPECT_EQ(make(), "10");  // with this time it is gone as soon as the loop turns
+    EXPECT_TRUE(run_until([&] { return file("10") == nullptr; }));
+    EXPECT_EQ(echo("reap 0", "ctl"), 0);
+    EXPECT_EQ(make(), "11");
+    settle();
+    EXPECT_NE(file("11"), nullptr);
+}
+
 TEST_F(Tree, conf_of_one_vm_makes_another_like_it) {
     make();
     make();
@@ -210,7 +300,7 @@ TEST_F(Tree, fixed_texts_are_there) {
     EXPECT_EQ(cat("version"), "ennead " ENNEAD_VERSION "\ntree 1\n");
     EXPECT_EQ(cat("help"), help_text());
     EXPECT_EQ(cat("error"), "");
-    EXPECT_EQ(cat("ctl"), "");
+    EXPECT_EQ(cat("ctl").find("cap 1024\nreap 60s\ndefault mem 128M\n"), 0u) << cat("ctl");
 }
 
 TEST_F(Tree, status_lists_all_vms) {
@@ -328,7 +418,8 @@ TEST_F(Tree, what_needs_a_machine_is_refused_without_one) {
     for (const char* verb : {"pause", "resume", "reset", "stop", "powerdown", "nmi", "kill"}) {
         EXPECT_EQ(echo(verb, "1/ctl"), EBUSY) << verb;
     }
-    for (const char* live : {"regs", "mem", "com1", "com2", "consctl", "stats"}) {
+    for (const char* live :
+         {"regs", "fpregs", "mem", "vmem", "map", "io", "com1", "com2", "consctl", "stats"}) {
         EXPECT_EQ(open(file(std::string("1/") + live), O_RDONLY).errnum, EBUSY) << live;
     }
     EXPECT_EQ(echo("typed", "1/cons"), EBUSY);
@@ -569,6 +660,148 @@ TEST_F(RealVm, breakpoints_are_a_list_and_pause_what_hits_them) {
     EXPECT_TRUE(reaches("1", "running - -"));
 }
 
+TEST_F(RealVm, registers_memory_and_maps_show_a_machine_and_take_writes_while_it_is_paused) {
+    set_kernel(code::kSpin);
+    for (const char* name : {"fpregs", "vmem", "map", "io"}) {
+        EXPECT_EQ(open(file(std::string("1/") + name), O_RDONLY).errnum, EBUSY) << name;
+    }
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    EXPECT_EQ(echo("st0 1", "1/fpregs"), EBUSY);
+    EXPECT_EQ(echo("x", "1/vmem"), EBUSY);
+    EXPECT_NE(cat("1/error").find(" EBUSY vmem 'the machine is running'"), std::string::npos);
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+
+    EXPECT_EQ(
+        echo("st0 0x3fff8000000000000000\nxmm3 0xfedcba98765432100123456789abcdef", "1/fpregs"), 0);
+    const std::string before = cat("1/fpregs");
+    EXPECT_EQ(before.find("st0 0x3fff8000000000000000\n"), 0u) << before;
+    EXPECT_NE(before.find("\nxmm3 0xfedcba98765432100123456789abcdef\n"), std::string::npos);
+    const NodePtr node = file("1/fpregs");
+    EXPECT_EQ(LoopTest::echo(node, before), 0);
+    EXPECT_EQ(cat("1/fpregs"), before);
+    for (const auto& [bad, caret] : {std::pair{"nonesuch 1", 0},
+                                     {"st0", 0},
+                                     {"st0 1 2", 6},
+                                     {"st0 0x100000000000000000000", 0},
+                                     {"xmm0 0x100000000000000000000000000000000", 5},
+                                     {"xmm0 0x1234567890123456789g", 5},
+                                     {"xmm0 0x", 5},
+                                     {"mxcsr 0x10000", 0},
+                                     {"st0 -1", 4}}) {
+        EXPECT_EQ(echo(std::string("xmm1 5\n") + bad, "1/fpregs"), EINVAL) << bad;
+        EXPECT_EQ(cat("1/fpregs"), before);
+        const std::string told =
+            std::string("    ") + bad + "\n    " + std::string(caret, ' ') + "^\n";
+        EXPECT_TRUE(cat("1/error").ends_with(told)) << cat("1/error") << "is not\n" << told;
+    }
+
+    // Paging is off, so linear addresses are physical.
+    const auto vmem = open(file("1/vmem"), O_RDWR).handle;
+    EXPECT_EQ(write(vmem, "live", 0x280ffe), 0);
+    EXPECT_EQ(read(vmem, 0x280ffe).substr(0, 4), "live");
+    EXPECT_EQ(read(open(file("1/mem"), O_RDONLY).handle, 0x280ffe).substr(0, 4), "live");
+    EXPECT_EQ(write(vmem, "x", 0x80000000), EFAULT);
+    EXPECT_EQ(read(vmem, 0x80000000), "errno " + std::to_string(EFAULT));
+    EXPECT_EQ(read(vmem, std::uint64_t{1} << 32), "");
+    for (const char* words :
+         {" EFAULT vmem 'not all of the 1 bytes at linear address 0x80000000 are RAM'\n",
+          " EFAULT vmem 'there is no memory at linear address 0x80000000'\n"}) {
+        EXPECT_NE(cat("1/error").find(words), std::string::npos) << cat("1/error");
+    }
+
+    const std::string map = cat("1/map"), io = cat("1/io");
+    EXPECT_EQ(map.find("0x00000000 0x0009ffff ram ram\n"), 0u) << map;
+    EXPECT_NE(map.find("\n0xfec00000 0xfec00fff device ioapic\n"), std::string::npos) << map;
+    EXPECT_EQ(io.find("0x0020 0x0021 pic1\n0x0040 0x0043 pit\n"), 0u) << io;
+    EXPECT_NE(io.find("\n0x03f8 0x03ff com1\n"), std::string::npos) << io;
+}
+
+TEST_F(RealVm, any_write_to_stats_zeroes_the_counters_and_status_counts_on) {
+    EXPECT_EQ(echo("", "1/stats"), EBUSY);
+    set_kernel(code::kSpin);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const auto counted = [this] {
+        return std::stoull(cat("1/stats").substr(sizeof "instructions"));
+    };
+    ASSERT_TRUE(run_until([&] { return counted() > 100'000; }));
+    EXPECT_NE(cat("1/stats").find("\nirqs 0\n"), std::string::npos) << "all are masked";
+    EXPECT_EQ(echo("pause", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "paused - -"));
+    const auto all = counted();
+    EXPECT_EQ(echo("0", "1/stats"), 0);
+    const std::string zeroed = cat("1/stats");
+    EXPECT_EQ(zeroed.find("instructions 0\nmachine_ns 0\n"), 0u) << zeroed;
+    EXPECT_NE(zeroed.find("\njit_blocks 0\n"), std::string::npos) << zeroed;
+    EXPECT_EQ(zeroed.find("\nrss 0\n"), std::string::npos) << zeroed;
+    EXPECT_EQ(echo("step 5", "1/ctl"), 0);
+    EXPECT_EQ(counted(), 5u);
+    const std::string line = status("1", 5);
+    EXPECT_EQ(line.substr(line.rfind(' ') + 1), std::to_string(all + 5) + '\n');
+    // Counted from the machine's own zero again once that is the later one.
+    EXPECT_EQ(echo("reset", "1/ctl"), 0);
+    EXPECT_LT(counted(), all);
+}
+
+TEST_F(RealVm, timeout_stops_what_is_on_for_too_long) {
+    set_kernel(code::kSpin);
+    EXPECT_EQ(echo("timeout 1", "1/ctl"), EBUSY);
+    EXPECT_EQ(echo("timeout 20ms", "1/conf"), 0);
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "stopped timeout 0"));
+    const std::string wait = wait_text("1");
+    EXPECT_EQ(wait.find("1 timeout 0 "), 0u) << wait;
+    EXPECT_TRUE(wait.ends_with(" 'on for longer than its timeout'\n")) << wait;
+
+    // The verb, while it is paused; 0 takes it back.
+    EXPECT_EQ(echo("timeout", "1/conf"), 0);
+    ASSERT_EQ(echo("start\npause\ntimeout 50ms\ntimeout 0", "1/ctl"), 0) << cat("1/error");
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    EXPECT_TRUE(run_until([&] { return std::chrono::steady_clock::now() > until; }));
+    EXPECT_EQ(status("1"), "paused - -");
+    EXPECT_EQ(echo("pause\ntimeout 5m", "1/ctl"), EINVAL);
+    EXPECT_EQ(echo("timeout 10ms", "1/ctl"), 0);
+    ASSERT_TRUE(reaches("1", "stopped timeout 0"));
+
+    // An end of its own keeps its reason, and the next run has its whole time.
+    ASSERT_EQ(echo("start\ntimeout 20ms\nstop", "1/ctl"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "stopped stop 0"));
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const auto later = std::chrono::steady_clock::now() + std::chrono::milliseconds(60);
+    EXPECT_TRUE(run_until([&] { return std::chrono::steady_clock::now() > later; }));
+    EXPECT_EQ(status("1"), "running - -");
+}
+
+TEST_F(RealVm, timeout_kills_a_process_that_hangs) {
+    ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    const pid_t child = process();
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::kill(child, SIGSTOP), 0);
+    EXPECT_EQ(echo("timeout 1us", "1/ctl"), 0);
+    EXPECT_TRUE(reaches("1", "dead timeout SIGKILL"));
+}
+
+TEST_F(RealVm, killonclose_ends_the_process_with_the_open_it_was_written_to) {
+    set_kernel(code::kSpin);
+    auto ctl = open(file("1/ctl"), O_RDWR).handle;
+    EXPECT_EQ(write(ctl, "killonclose\nstart\n"), 0) << cat("1/error");
+    ASSERT_TRUE(reaches("1", "running - -"));
+    EXPECT_EQ(echo("pause\nresume", "1/ctl"), 0);  // another open
+    settle();
+    EXPECT_EQ(status("1"), "running - -");
+    ctl = nullptr;
+    ASSERT_TRUE(reaches("1", "dead kill SIGKILL"));
+
+    // Without a process, and without the VM, nothing is left to do.
+    EXPECT_EQ(echo("killonclose", "1/ctl"), 0);
+    EXPECT_EQ(status("1"), "dead kill SIGKILL");
+    ctl = open(file("1/ctl"), O_WRONLY).handle;
+    EXPECT_EQ(write(ctl, "killonclose\n"), 0);
+    EXPECT_EQ(rmdir("1"), 0);
+    ctl = nullptr;
+    EXPECT_EQ(echo("killonclose x", make() + "/ctl"), EINVAL);
+}
+
 TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
     set_kernel(code::kPowerOff);
     for (int boot = 0; boot < 2; boot++) {
@@ -582,6 +815,15 @@ TEST_F(RealVm, power_off_is_told_and_start_boots_again) {
 
 TEST_F(RealVm, a_refusal_of_anything_is_told_in_words) {
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
+    // A verb that the machine's process carries out: its words, once.
+    const auto ctl = open(file("1/ctl"), O_RDWR).handle;
+    EXPECT_EQ(write(ctl, "nmi\n  resume\n"), EBUSY);
+    EXPECT_EQ(read(ctl), "the machine is running\n");
+    settle();
+    const std::string told = cat("1/error");
+    EXPECT_TRUE(told.ends_with(" EBUSY ctl 'the machine is running'\n      resume\n      ^\n"))
+        << told;
+    EXPECT_EQ(std::ranges::count(told, '\n'), 3) << told;
     EXPECT_EQ(echo(std::string("eax \0 '\n", 8), "1/regs"), EINVAL);
     EXPECT_NE(cat("1/error").find(" EINVAL regs 'a NUL byte is not text'\n    eax ? '\n"),
               std::string::npos)
@@ -672,6 +914,7 @@ TEST_F(RealVm, typed_text_reaches_the_guest_and_comes_back) {
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
     EXPECT_EQ(echo("typed", "1/cons"), 0);
     EXPECT_TRUE(run_until([&] { return cat("1/log") == "typed\n"; }));
+    EXPECT_EQ(cat("1/stats").find("\nirqs 0\n"), std::string::npos) << cat("1/stats");
 }
 
 TEST_F(RealVm, destroying_a_running_vm_leaves_no_process) {

@@ -52,6 +52,34 @@ struct Machine {
 
 using Lines = std::vector<std::string>;
 
+TEST(CtlFile, what_a_verb_keeps_lasts_as_long_as_the_open_it_was_written_to) {
+    int kept = 0, runs = 0;
+    bool good = false;
+    CtlFile file{.name = "ctl", .verbs = {}};
+    file.verbs.push_back({.name = "hold",
+                          .usage = "hold",
+                          .run = at_once([&](const Command&) -> Checked<> {
+                              ++runs;
+                              return good ? Checked<>(success()) : make_fault(EBUSY, "not now");
+                          }),
+                          .keep = [&] {
+                              ++kept;
+                              return std::shared_ptr<void>(nullptr, [&](void*) { --kept; });
+                          }});
+    const auto ctl = make_ctl_file(std::move(file));
+    auto first = open(ctl, O_WRONLY).handle;
+    EXPECT_EQ(write(first, "hold\n"), EBUSY);
+    EXPECT_EQ(kept, 0);
+    good = true;
+    EXPECT_EQ(write(first, "hold\nhold\n"), 0);
+    EXPECT_EQ(kept, 2);
+    EXPECT_EQ(write_once(ctl, "hold\n"), 0);  // another open, closed at once
+    EXPECT_EQ(kept, 2);
+    EXPECT_EQ(runs, 4);
+    first = nullptr;
+    EXPECT_EQ(kept, 0);
+}
+
 TEST(CtlFile, lines_run_in_order) {
     Machine machine;
     EXPECT_EQ(write_once(machine.ctl, "set mem 128M\n# note\n\nstart\n"), 0);
@@ -101,7 +129,7 @@ TEST(CtlFile, failure_while_running_ends_the_message) {
     Machine machine;
     EXPECT_EQ(write_once(machine.ctl, "start\nfail\nset a b\n"), EBUSY);
     EXPECT_EQ(machine.ran, (Lines{"start", "fail"}));
-    EXPECT_EQ(machine.log->text(), "1000 42 EBUSY ctl 'it runs'\n    fail\n");
+    EXPECT_EQ(machine.log->text(), "1000 42 EBUSY ctl 'it runs'\n    fail\n    ^\n");
 }
 
 TEST(CtlFile, read_gives_text_and_after_a_write_its_answer) {

@@ -176,6 +176,9 @@ Engine& Machine::engine() {
 Cpu& Machine::cpu() {
     return pc_->cpu;
 }
+u64 Machine::interrupts() const {
+    return pc_->interrupts();
+}
 TimerQueue& Machine::timers() {
     return pc_->timers;
 }

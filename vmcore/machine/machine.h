@@ -93,6 +93,8 @@ class Machine {
     [[nodiscard]] PhysicalMemory& memory();
     [[nodiscard]] GuestRam& ram() { return *ram_; }
     [[nodiscard]] P9Channel& p9_channel();
+    // How many interrupts the CPU has taken since power-on, NMIs left out.
+    [[nodiscard]] u64 interrupts() const;
     // Answers a request of disk `number`, as VirtioBlock::complete(). One from before a power cycle
     // is dropped silently.
     void complete_disk(unsigned number, u64 id, bool ok, std::span<const std::byte> data);

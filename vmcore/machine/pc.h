@@ -80,6 +80,9 @@ class Pc final : private InterruptSource {
     // range_overlap if the list of devices contradicts itself.
     Result<> connect();
 
+    // How many interrupts the CPU has taken from the interrupt controllers, NMIs left out.
+    [[nodiscard]] u64 interrupts() const { return interrupts_; }
+
     // Gives the 8259s their vectors and masks all interrupts, for a kernel that is entered
     // directly.
     void program_pics(u8 master_vector, u8 slave_vector);
@@ -133,7 +136,10 @@ class Pc final : private InterruptSource {
 
   private:
     bool intr() override { return apic.has_interrupt(); }
-    u8 acknowledge() override { return apic.acknowledge(); }
+    u8 acknowledge() override {
+        ++interrupts_;
+        return apic.acknowledge();
+    }
     void apic_base_written(u64 value) override;
     void tsc_deadline_written(u64 deadline) override { apic.write_tsc_deadline(deadline); }
     u64 tsc_deadline() override { return apic.tsc_deadline(); }
@@ -149,6 +155,7 @@ class Pc final : private InterruptSource {
     void place_pci_functions();
 
     u64 apic_at_ = 0;  // 0: not on the bus
+    u64 interrupts_ = 0;
 };
 
 }  // namespace ennead::vmcore
