@@ -65,14 +65,20 @@ void Session::on(const OpPtr& op, const Tlopen& m) {
         op->fail(EISDIR);
         return;
     }
+    const auto ticket = open_.take();
+    if (!ticket) {
+        op->fail(ENFILE);
+        return;
+    }
     fid->busy = true;
     const int host = *flags & ~O_EXCL;  // means nothing without O_CREAT
     node->open(op->request(), host,
                when<synthfs::HandlePtr>(
                    op,
-                   [this, op, fid, node, host](synthfs::HandlePtr handle) {
+                   [this, op, fid, node, host, ticket](synthfs::HandlePtr handle) {
                        fid->busy = false;
                        fid->use = Fid::Use::file;
+                       fid->ticket = ticket;
                        fid->handle = std::move(handle);
                        fid->flags = host;
                        op->answer(Rlopen{qid(*node), msize() - std::uint32_t{kIoHeaderSize}});
@@ -90,6 +96,11 @@ void Session::on(const OpPtr& op, const Tlcreate& m) {
         op->fail(EINVAL);
         return;
     }
+    const auto ticket = open_.take();
+    if (!ticket) {
+        op->fail(ENFILE);
+        return;
+    }
     fid->busy = true;
     const std::string name(m.name);
     const auto directory = fid->place->node;
@@ -97,9 +108,10 @@ void Session::on(const OpPtr& op, const Tlcreate& m) {
         op->request(), name, *flags | O_CREAT, m.mode & 07777, m.gid,
         when<synthfs::Created>(
             op,
-            [this, op, fid, name, host = *flags](synthfs::Created created) {
+            [this, op, fid, name, host = *flags, ticket](synthfs::Created created) {
                 fid->busy = false;
                 fid->use = Fid::Use::file;
+                fid->ticket = ticket;
                 fid->handle = std::move(created.handle);
                 fid->flags = host;
                 fid->place = std::make_shared<Place>(created.node, fid->place, name);
