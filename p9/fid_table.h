@@ -33,6 +33,25 @@ struct Place {
 };
 using PlacePtr = std::shared_ptr<Place>;
 
+// How many files are open at once: each holds a ticket as long as it holds its handle, which for a
+// clunked fid is until the last request on it is answered.
+class OpenLimit {
+  public:
+    using Ticket = std::shared_ptr<const void>;
+
+    explicit OpenLimit(std::size_t limit) : limit_(limit) {}
+
+    // Null if too many are open. A ticket may outlive the limit.
+    [[nodiscard]] Ticket take() const {
+        const auto given = static_cast<std::size_t>(source_.use_count()) - 1;
+        return given < limit_ ? source_ : nullptr;
+    }
+
+  private:
+    std::size_t limit_;
+    Ticket source_ = std::make_shared<char>();
+};
+
 struct Fid {
     enum class Use { node, file, xattr_read, xattr_write };
 
@@ -42,6 +61,7 @@ struct Fid {
     bool busy = false;  // an open or create of this fid is under way
 
     // Use::file
+    OpenLimit::Ticket ticket;  // given back after the handle is gone
     synthfs::HandlePtr handle;
     int flags = 0;  // O_*
     bool remove_on_close = false;

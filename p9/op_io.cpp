@@ -62,14 +62,20 @@ void Session::open(const OpPtr& op, std::uint32_t number, std::optional<int> fla
         op->fail(EISDIR);
         return;
     }
+    const auto ticket = open_.take();
+    if (!ticket) {
+        op->fail(ENFILE);
+        return;
+    }
     fid->busy = true;
     const int host = *flags & ~O_EXCL;  // means nothing without O_CREAT
     node->open(op->request(), host,
                when<synthfs::HandlePtr>(
                    op,
-                   [this, op, fid, node, host, remove_on_close](synthfs::HandlePtr handle) {
+                   [this, op, fid, node, host, remove_on_close, ticket](synthfs::HandlePtr handle) {
                        fid->busy = false;
                        fid->use = Fid::Use::file;
+                       fid->ticket = ticket;
                        fid->handle = std::move(handle);
                        fid->flags = host;
                        fid->remove_on_close = remove_on_close;
@@ -94,6 +100,11 @@ void Session::create(const OpPtr& op, std::uint32_t number, std::string_view nam
         op->fail(EINVAL);
         return;
     }
+    const auto ticket = open_.take();
+    if (!ticket) {
+        op->fail(ENFILE);
+        return;
+    }
     fid->busy = true;
     const std::string name(name_view);
     const auto directory = fid->place->node;
@@ -101,9 +112,11 @@ void Session::create(const OpPtr& op, std::uint32_t number, std::string_view nam
         op->request(), name, *flags | O_CREAT, mode & 07777, gid,
         when<synthfs::Created>(
             op,
-            [this, op, fid, name, host = *flags, remove_on_close](synthfs::Created created) {
+            [this, op, fid, name, host = *flags, remove_on_close,
+             ticket](synthfs::Created created) {
                 fid->busy = false;
                 fid->use = Fid::Use::file;
+                fid->ticket = ticket;
                 fid->handle = std::move(created.handle);
                 fid->flags = host;
                 fid->remove_on_close = remove_on_close;

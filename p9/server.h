@@ -25,6 +25,8 @@ struct ServerOptions {
     std::uint32_t max_msize = 512 * 1024 + kIoHeaderSize;
     // Fids in use at once; one more is ENFILE.
     std::size_t max_fids = 64 * 1024;
+    // Files open at once; one more is ENFILE, and is not made either.
+    std::size_t max_open = 64 * 1024;
     // Requests waiting at once; one more is answered EAGAIN. Tflush is always taken.
     std::size_t max_pending = 1024;
     // Whom this connection's record locks belong to, among all connections to the same files.

@@ -117,7 +117,10 @@ struct StatStrings {
 class Session : public std::enable_shared_from_this<Session> {
   public:
     Session(synthfs::NodePtr root, ServerOptions options)
-        : root_(std::move(root)), options_(std::move(options)), fids_(options_.max_fids) {}
+        : root_(std::move(root)),
+          options_(std::move(options)),
+          fids_(options_.max_fids),
+          open_(options_.max_open) {}
 
     void request(ExchangePtr exchange);
     // The owner goes away: nothing is said to anybody any more.
@@ -225,6 +228,7 @@ class Session : public std::enable_shared_from_this<Session> {
     synthfs::NodePtr root_;
     ServerOptions options_;
     FidTable fids_;
+    OpenLimit open_;
     QidMap qids_;
     std::unordered_map<std::uint16_t, OpPtr> ops_;  // by tag
     ServerCounters counters_;

@@ -2,10 +2,26 @@
 // Carries 9P frames between the two threads of the VM process.
 #include "srv/ennead-vm/guest_root.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
 namespace ennead::srv {
+namespace {
+
+// A guest that leaks open files must not take the process's last descriptor: half of them are left
+// for what the tree itself needs, and for the machine.
+std::size_t most_open() {
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return 512;
+    }
+    return static_cast<std::size_t>(files.rlim_cur / 2);
+}
+
+}  // namespace
 
 // A request and the memory of its reply, from the vCPU thread and back.
 struct GuestRoot::Exchange {
@@ -31,6 +47,7 @@ void GuestRoot::make_server() {
     p9::ServerOptions options;
     options.client = client_;
     options.log = log_;
+    options.max_open = std::min(options.max_open, most_open());
     options.on_end = [this](std::string_view reason) {
         vcpu_->post([why = std::string(reason)](vmcore::Vcpu& vcpu) {
             vcpu.machine().p9_channel().disconnect(why.c_str());

@@ -242,6 +242,32 @@ TEST(Server, fids_are_bounded) {
     peer->walk(0, 3, {});
 }
 
+TEST(Server, open_files_are_bounded) {
+    World world;
+    const auto peer = Peer::attached(world.root, 65536, {.max_open = 2});
+    peer->open(1, "stream");
+    peer->open(2, "stream");
+    peer->walk(0, 3, {"stream"});
+    EXPECT_EQ(peer->error(Tlopen{3, 0}), ENFILE);
+    peer->walk(0, 4, {});
+    EXPECT_EQ(peer->error(Tlcreate{4, "more", 0200, 0600, 0}), ENFILE);
+
+    peer->call<Rclunk>(Tclunk{1});
+    peer->call<Rlopen>(Tlopen{3, 0});
+    EXPECT_EQ(peer->error(Tlopen{4, 0}), ENFILE);
+    peer->call<Rclunk>(Tclunk{2});
+    peer->call<Rlopen>(Tlopen{4, 0});
+}
+
+TEST(Server, a_clunk_under_a_blocked_read_makes_room_for_another_open) {
+    World world;
+    const auto peer = Peer::attached(world.root, 65536, {.max_open = 1});
+    peer->open(1, "stream");
+    peer->send(Tread{1, 0, 10}, 10);
+    peer->call<Rclunk>(Tclunk{1}, 11);
+    peer->open(2, "stream");
+}
+
 TEST(Server, refuses_what_it_knows_but_does_not_speak) {
     World world;
     const auto peer = Peer::attached(world.root);
