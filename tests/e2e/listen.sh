@@ -47,10 +47,9 @@ same "$(nine ls -d box)" box "made over 9P"
 same "$(nine stat $m 2>&1)" "ennead: $m: No such file or directory" "removed over 9P"
 
 # What is refused says why, by number in 9P2000.L and by the words themselves in 9P2000.
-same "$(echo bogus | nine write $n/ctl 2>&1)" \
-    "ennead: $n/ctl: Invalid argument: unknown verb bogus" "words after a refusal"
-explained EINVAL "$mnt/$n/ctl" "unknown verb bogus"
-same "$(plain write $n/ctl bogus)" "error: unknown verb bogus" "words in Rerror"
+same "$(echo 'step no' | nine write $n/ctl 2>&1)" "ennead: $n/ctl: Invalid argument: no is not a number" "words after a refusal"
+explained EINVAL "$mnt/$n/ctl" "no is not a number"
+same "$(plain write $n/ctl 'step no')" "error: no is not a number" "words in Rerror"
 same "$(plain cat nothing)" "error: No such file or directory" "an error without words"
 
 # A read that waits is called off; a frame that is none ends its connection alone.
