@@ -446,10 +446,12 @@ void Dialogue::look_at_line(std::string_view text) {
         line_.add(text.substr(0, length - (ends ? 1 : 0)));
         const std::string line = line_.text().value_or("");
         const std::size_t echo = line.find(kProbeEcho);
-        if (phase_ == Phase::probing && echo != std::string::npos && !prompt_ &&
-            typed_.starts_with(line.substr(0, echo))) {
+        // What was typed too early for the prompt stands before it, once more.
+        if (const std::size_t at = typed_.find(line.substr(0, std::min(echo, line.size())));
+            phase_ == Phase::probing && echo != std::string::npos && !prompt_ &&
+            at != std::string::npos) {
             prompt_ = line.substr(0, echo);
-            typed_.erase(0, echo);
+            typed_.erase(0, at + echo);
         } else if (phase_ == Phase::retyping && line == *prompt_ &&
                    !std::exchange(retyped_, true)) {
             send(typed_);

@@ -52,10 +52,8 @@ struct Subcommand {
     int (*run)(int argc, char** argv);
 };
 constexpr Subcommand kSubcommands[] = {
-    {"9p", ennead::srv::nine_command},
-    {"attach", ennead::srv::attach_command},
-    {"exec", ennead::srv::exec_command},
-    {"ps", ennead::srv::ps_command},
+    {"9p", ennead::srv::nine_command},   {"attach", ennead::srv::attach_command},
+    {"exec", ennead::srv::exec_command}, {"ps", ennead::srv::ps_command},
     {"run", ennead::srv::run_command},
 };
 

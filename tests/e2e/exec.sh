@@ -87,6 +87,14 @@ same "$("$ennead" exec -n $n echo between)" between "a command meanwhile"
 same "$("$ennead" exec -n $n echo once more)" "once more" "another"
 printf 'lf-$((4*4))\n' >"$mnt/$n/cons"
 await "$mnt/$n/log" half-16
+# Also if the terminal echoed it before the shell had its prompt out, and so twice.
+echo 'echo be-$((3*3)); sleep 2' >"$mnt/$n/cons"
+await "$mnt/$n/log" be-9
+printf 'echo ea' >"$mnt/$n/cons"
+await "$mnt/$n/log" "echo ea$(prompt $n)echo ea"
+same "$("$ennead" exec -n $n echo between)" between "a command after what was typed early"
+printf 'rly-$((5*5))\n' >"$mnt/$n/cons"
+await "$mnt/$n/log" early-25
 
 # Many at once take turns, under the machine's number and its name.
 echo box >"$mnt/$n/name"
