@@ -43,7 +43,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-
 
 # --- targets ---------------------------------------------------------------------------------------------------
 .PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
-.PHONY: bench bench-programs bench-packages debian-root debian-kernel
+.PHONY: bench bench-programs bench-packages debian-root debian-checks-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -169,9 +169,12 @@ $(BUILD)/guest/bios.bin:
 	@mkdir -p $(@D)
 	@rom=$$(dpkg -L seabios | grep '/bios-256k\.bin$$') && install -m 644 "$$rom" $@
 
-# Debian's own programs for i386: a root to boot from, for tests and benchmarks.
+# Debian's own programs for i386: a root to boot from, for tests and benchmarks. The second one has a compiler and
+# Python's tests too.
 debian-root:
 	@guest/build-debian-root.sh $(BUILD)/guest
+debian-checks-root:
+	@guest/build-debian-root.sh $(BUILD)/guest checks
 
 # Debian's kernels for i386, which know nothing of Ennead: for tests.
 debian-kernel:
