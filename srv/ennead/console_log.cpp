@@ -57,6 +57,7 @@ ConsoleLog::ConsoleLog(Fd file, synthfs::ErrorSink errors, Write input)
             return make_fault(errno, "log: %s", std::strerror(errno));
         }
         size_ = 0;
+        kept_ = kTellAgain;
         return synthfs::success();
     };
     log_ = synthfs::make_data_file(std::move(data));
@@ -90,7 +91,7 @@ void ConsoleLog::keep(std::string_view bytes) {
         const ssize_t n =
             pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
         if (n <= 0) {
-            if (!std::exchange(full_, true) && errors_) {
+            if (std::exchange(kept_, 0) >= kTellAgain && errors_) {
                 synthfs::ErrorRecord record;
                 record.errnum = errno;
                 record.file = "log";
@@ -99,7 +100,7 @@ void ConsoleLog::keep(std::string_view bytes) {
             }
             return;
         }
-        full_ = false;
+        kept_ += static_cast<std::uint64_t>(n);
         size_ += static_cast<std::uint64_t>(n);
         bytes.remove_prefix(static_cast<std::size_t>(n));
     }

@@ -47,7 +47,10 @@ class ConsoleLog {
     std::string begun_;  // what may be the beginning of a question
     std::uint64_t size_ = 0;
     synthfs::ErrorSink errors_;
-    bool full_ = false;  // the last append did not reach the file; told once
+    // Bytes that reached the file since some did not. A disk that is nearly full takes one line and
+    // not the next: a loss is told again only after this much.
+    static constexpr std::uint64_t kTellAgain = 64 * 1024;
+    std::uint64_t kept_ = kTellAgain;
     std::shared_ptr<synthfs::StreamFile> stream_;
     synthfs::SynthNodePtr log_;
 };

@@ -139,13 +139,18 @@ TEST_F(ConsoleLogTest, old_log_of_the_directory_is_cleared) {
 TEST_F(ConsoleLogTest, lost_output_is_told_once_and_cons_goes_on) {
     rlimit before{};
     ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit small{10, before.rlim_max};
-    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-    console->append("0123456789abc");
-    console->append("def");
-    setrlimit(RLIMIT_FSIZE, &before);
-    std::signal(SIGXFSZ, SIG_DFL);
+    const auto with_room_for = [&](rlim_t size, const std::function<void()>& act) {
+        std::signal(SIGXFSZ, SIG_IGN);
+        const rlimit small{size, before.rlim_max};
+        ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+        act();
+        setrlimit(RLIMIT_FSIZE, &before);
+        std::signal(SIGXFSZ, SIG_DFL);
+    };
+    with_room_for(10, [&] {
+        console->append("0123456789abc");
+        console->append("def");
+    });
     EXPECT_EQ(log_text(), "0123456789");
     ASSERT_EQ(errors.size(), 1u);
     EXPECT_EQ(errors[0].file, "log");
@@ -153,6 +158,14 @@ TEST_F(ConsoleLogTest, lost_output_is_told_once_and_cons_goes_on) {
     console->append("!");
     EXPECT_EQ(log_text(), "0123456789!");
     EXPECT_EQ(read(open(console->stream(), O_RDONLY).handle), "0123456789abcdef!");
+
+    // Room for a line now and then is no reason to tell it again; that the disk was free is one.
+    with_room_for(12, [&] { console->append("ghi"); });
+    EXPECT_EQ(log_text(), "0123456789!g");
+    EXPECT_EQ(errors.size(), 1u);
+    console->append(std::string(64 * 1024, 'x'));
+    with_room_for(12, [&] { console->append("jkl"); });
+    EXPECT_EQ(errors.size(), 2u);
 }
 
 TEST(ConsoleLog, needs_a_directory_that_can_be_written) {
