@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <string>
 
+#include "srv/ennead/cli_command_options.h"
 #include "srv/ennead/cli_console.h"
 #include "srv/ennead/cli_tree.h"
 
@@ -16,28 +17,8 @@ int exec_command(int argc, char** argv) {
     constexpr const char* kUsage = "usage: ennead exec [-d DIR] [-n] [-t SECONDS] N command…\n";
     std::string dir = default_tree();
     ConsoleCommand what;
-    int c = 0;
-    // +: what follows N is the command's.
-    while ((c = getopt(argc, argv, "+d:hnt:")) != -1) {
-        switch (c) {
-            case 'd':
-                dir = optarg;
-                break;
-            case 'n':
-                what.command.with_input = false;
-                break;
-            case 't':
-                if (!parse_patience(optarg, what.patience)) {
-                    return kOwnFailure;
-                }
-                break;
-            case 'h':
-                std::fputs(kUsage, stdout);
-                return 0;
-            default:
-                std::fputs(kUsage, stderr);
-                return kOwnFailure;
-        }
+    if (const auto status = parse_command_options(argc, argv, kUsage, dir, what)) {
+        return *status;
     }
     if (argc - optind < 2) {
         std::fputs(kUsage, stderr);

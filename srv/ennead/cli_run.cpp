@@ -16,6 +16,7 @@
 
 #include "srv/common/fd.h"
 #include "srv/ennead/cli_attach.h"
+#include "srv/ennead/cli_command_options.h"
 #include "srv/ennead/cli_console.h"
 #include "srv/ennead/cli_signals.h"
 #include "srv/ennead/cli_tree.h"
@@ -97,27 +98,8 @@ int run_command(int argc, char** argv) {
     const auto end = std::find_if(argv, argv + argc,
                                   [](const char* word) { return std::string_view(word) == "--"; });
     const int ours = static_cast<int>(end - argv);
-    int c = 0;
-    while ((c = getopt(ours, argv, "+d:hnt:")) != -1) {
-        switch (c) {
-            case 'd':
-                dir = optarg;
-                break;
-            case 'n':
-                what.command.with_input = false;
-                break;
-            case 't':
-                if (!parse_patience(optarg, what.patience)) {
-                    return kOwnFailure;
-                }
-                break;
-            case 'h':
-                std::fputs(kUsage, stdout);
-                return 0;
-            default:
-                std::fputs(kUsage, stderr);
-                return kOwnFailure;
-        }
+    if (const auto status = parse_command_options(ours, argv, kUsage, dir, what)) {
+        return *status;
     }
     std::string settings;
     for (int i = optind; i < ours; i++) {

@@ -73,19 +73,23 @@ std::string mark(const char* kind) {
 }
 
 using Words = std::vector<const char*>;
-class Dialogue : public testing::TestWithParam<Words> {};
+class Dialogue : public testing::TestWithParam<Words> {
+  protected:
+    // Up to where the shell takes a command's lines.
+    void enter() {
+        shell.type(probe_line(kToken));
+        shell.until(mark("P"));
+        shell.type(entry_line(kToken));
+        shell.until(mark("R"));
+    }
+
+    Shell shell{GetParam()};
+};
 
 TEST_P(Dialogue, runs_a_command_with_input_and_leaves_the_shell_as_it_was) {
-    if (std::system(("command -v " + std::string(GetParam()[0]) + " >/dev/null").c_str()) != 0) {
-        GTEST_SKIP() << GetParam()[0] << " is not installed";
-    }
-    Shell shell(GetParam());
     shell.type("echo hal");
     shell.until("echo hal");
-    shell.type(probe_line(kToken));
-    shell.until(mark("P"));
-    shell.type(entry_line(kToken));
-    shell.until(mark("R"));
+    enter();
     shell.type(command_lines(
         kToken, {.arguments = {"sh", "-c", "cat; printf '%s' \"$1\"; exit 6", "sh", "it's"}}));
     shell.until(mark("S"));
@@ -105,14 +109,7 @@ TEST_P(Dialogue, runs_a_command_with_input_and_leaves_the_shell_as_it_was) {
 }
 
 TEST_P(Dialogue, outlives_an_interrupt_of_the_command) {
-    if (std::system(("command -v " + std::string(GetParam()[0]) + " >/dev/null").c_str()) != 0) {
-        GTEST_SKIP() << GetParam()[0] << " is not installed";
-    }
-    Shell shell(GetParam());
-    shell.type(probe_line(kToken));
-    shell.until(mark("P"));
-    shell.type(entry_line(kToken));
-    shell.until(mark("R"));
+    enter();
     shell.type(command_lines(kToken, {.arguments = {"sh", "-c", "echo begun; exec sleep 100"}}));
     shell.until("begun\n");
     shell.type(std::string(1, kInterrupt));
@@ -124,14 +121,7 @@ TEST_P(Dialogue, outlives_an_interrupt_of_the_command) {
 }
 
 TEST_P(Dialogue, forgets_a_command_that_was_sent_half) {
-    if (std::system(("command -v " + std::string(GetParam()[0]) + " >/dev/null").c_str()) != 0) {
-        GTEST_SKIP() << GetParam()[0] << " is not installed";
-    }
-    Shell shell(GetParam());
-    shell.type(probe_line(kToken));
-    shell.until(mark("P"));
-    shell.type(entry_line(kToken));
-    shell.until(mark("R"));
+    enter();
     shell.type("echo ran-$((4*4))\\0012\n" + std::string(kForgetCommand));
     EXPECT_EQ(shell.until(mark("D")).find("ran-16"), std::string::npos);
 }
