@@ -121,7 +121,12 @@ std::optional<u64> Uart16550::polled_for_ns() const {
 }
 
 bool Uart16550::listening() const {
-    return (mcr_ & kMcrRts) && (ier_ & kIerReceive) && !loopback();
+    return (mcr_ & kMcrRts) && (ier_ & kIerReceive) && interrupt_gate();
+}
+
+// A PC leads the interrupt through a gate that OUT2 opens; loopback mode turns OUT2 off.
+bool Uart16550::interrupt_gate() const {
+    return (mcr_ & (kMcrOut2 | kMcrLoop)) == kMcrOut2;
 }
 
 void Uart16550::push(Character c) {
@@ -208,9 +213,7 @@ u8 Uart16550::identification() const {
 
 void Uart16550::update_irq() {
     if (wiring_.irq) {
-        // A PC leads the interrupt through a gate that OUT2 opens; loopback mode turns OUT2 off.
-        const bool gate = (mcr_ & (kMcrOut2 | kMcrLoop)) == kMcrOut2;
-        wiring_.irq(gate && identification() != kIirNone);
+        wiring_.irq(interrupt_gate() && identification() != kIirNone);
     }
 }
 

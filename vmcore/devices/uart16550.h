@@ -40,8 +40,8 @@ class Uart16550 final : public Device {
     std::size_t receive(std::span<const u8> bytes);
     // A break arrives; false if there was no room for it.
     bool receive_break();
-    // Whether a driver waits for bytes by interrupt. What is sent before may be dropped when one
-    // starts, for it empties the FIFO.
+    // Whether a driver waits for bytes by interrupt, if the processor lets interrupts through. What
+    // is sent before may be dropped when one starts, for it empties the FIFO.
     [[nodiscard]] bool listening() const;
     // For how many nanoseconds a program has been waiting for bytes without interrupts, as firmware
     // and boot loaders do: it looks whether one is there, time and again, and has not set the port
@@ -89,6 +89,7 @@ class Uart16550 final : public Device {
     void top_changed();
     void clear_receiver();
     void modem_changed(u8 before);
+    [[nodiscard]] bool interrupt_gate() const;
     [[nodiscard]] bool clear_to_send() const;
     [[nodiscard]] bool has_room() const;
     void offer_room();

@@ -303,11 +303,15 @@ void Machine::feed(Input& input, const std::function<std::size_t(std::span<const
 void Machine::exchange_bytes() {
     flush_com(0);
     flush_com(1);
-    // Before somebody listens, what is sent would be dropped when a driver starts. `patience_ns`:
+    // Before somebody listens, what is sent would be dropped when a driver starts; and while one
+    // sets a port up, or looks which bits of it there are, it keeps interrupts off. `patience_ns`:
     // how long a program without interrupts must have been waiting.
-    const auto to = [](Uart16550& com, std::span<const u8> bytes, u64 patience_ns) -> std::size_t {
+    const bool interruptible = (pc_->state.eflags & eflags::kIf) != 0;
+    const auto to = [interruptible](Uart16550& com, std::span<const u8> bytes,
+                                    u64 patience_ns) -> std::size_t {
         const auto polled = com.polled_for_ns();
-        return com.listening() || (polled && *polled >= patience_ns) ? com.receive(bytes) : 0;
+        const bool listening = interruptible && com.listening();
+        return listening || (polled && *polled >= patience_ns) ? com.receive(bytes) : 0;
     };
     // Linux opens the virtio console as its driver starts, even if the shell is on COM1.
     const bool by_virtio = pc_->console.listening() && (virtio_speaks_ || !pc_->com1.listening());

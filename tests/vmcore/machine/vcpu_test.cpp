@@ -275,6 +275,35 @@ TEST_F(VcpuTest, console_input_goes_to_com1_as_long_as_no_virtio_driver_is_there
     EXPECT_EQ(told.get(told.console), "typed");
 }
 
+TEST_F(VcpuTest, input_is_not_lost_to_a_driver_that_only_looks_which_port_this_is) {
+    // As Linux's 8250 driver does, with interrupts off, and then throws away what came.
+    std::vector<u8> guest = {
+        0x66, 0xba, 0xfc, 0x03, 0xb0, 0x0b, 0xee,  // MCR: DTR RTS OUT2
+        0x66, 0xba, 0xf9, 0x03, 0xb0, 0x0f, 0xee,  // IER: all that there are
+        0xff, 0x05, 0x00, 0x00, 0x30, 0x00,        // 1: inc dword [300000h]
+        0x80, 0x3d, 0x04, 0x00, 0x30, 0x00, 0x00,  // cmp byte [300004h],0
+        0x74, 0xf1,                                // je 1b
+        0x66, 0xba, 0xf8, 0x03, 0xec,              // in al,dx: RBR
+        0x66, 0xba, 0xf9, 0x03, 0xb0, 0x00, 0xee,  // IER: none
+    };
+    guest.insert(guest.end(), code::kEcho.begin(), code::kEcho.end());
+    make(guest);
+    resume();
+    while (spun() == 0) {
+    }
+    const std::string sent = "typed";
+    EXPECT_EQ(ask([sent](Vcpu& v) {
+                  return v.machine().console_input(
+                      {reinterpret_cast<const u8*>(sent.data()), sent.size()});
+              }),
+              5u);
+    const u32 before = spun();
+    while (spun() == before) {
+    }
+    act([](Vcpu& v) { v.machine().ram().base()[0x300004] = 1; });
+    EXPECT_EQ(com1(5), "typed");
+}
+
 TEST_F(VcpuTest, input_for_a_guest_that_does_not_listen_waits_up_to_64_kib) {
     make(code::kHello);
     const std::vector<u8> much(100'000, 'x');
