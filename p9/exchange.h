@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
-#include <utility>
 
 #include "p9/wire.h"
 
@@ -32,28 +30,5 @@ class Exchange {
     virtual void done(std::size_t size) = 0;
 };
 using ExchangePtr = std::unique_ptr<Exchange>;
-
-// An exchange over memory that somebody else owns and `owner` keeps alive: what a virtqueue needs.
-[[nodiscard]] inline ExchangePtr make_exchange(Bytes request, std::span<std::byte> reply_space,
-                                               std::function<void(std::size_t)> done,
-                                               std::shared_ptr<void> owner) {
-    class Borrowed final : public Exchange {
-      public:
-        Borrowed(Bytes request, std::span<std::byte> space, std::function<void(std::size_t)> done,
-                 std::shared_ptr<void> owner)
-            : owner_(std::move(owner)), request_(request), space_(space), done_(std::move(done)) {}
-
-        Bytes request() const override { return request_; }
-        std::span<std::byte> reply_space(std::size_t) override { return space_; }
-        void done(std::size_t size) override { done_(size); }
-
-      private:
-        std::shared_ptr<void> owner_;
-        Bytes request_;
-        std::span<std::byte> space_;
-        std::function<void(std::size_t)> done_;
-    };
-    return std::make_unique<Borrowed>(request, reply_space, std::move(done), std::move(owner));
-}
 
 }  // namespace ennead::p9

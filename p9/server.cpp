@@ -325,15 +325,23 @@ Qid Session::qid(const synthfs::Identity& identity, mode_t type, bool stream) {
     return {kind, identity.version, qids_.fold(identity.source, identity.path)};
 }
 
-Server::Server(synthfs::NodePtr root, Options options)
-    : session_(std::make_shared<Session>(std::move(root), std::move(options))) {}
+Server::Server(synthfs::NodePtr root, Options options) : tree_(options.tree) {
+    session_ = std::make_shared<Session>(std::move(root), std::move(options));
+}
 
 Server::~Server() {
+    const auto held = hold_tree();
     session_->close();
+    session_ = nullptr;  // open files go with it
+}
+
+std::unique_lock<std::recursive_mutex> Server::hold_tree() const {
+    return tree_ != nullptr ? std::unique_lock(*tree_) : std::unique_lock<std::recursive_mutex>();
 }
 
 void Server::request(ExchangePtr exchange) {
-    // The owner may destroy this Server from within a reply.
+    // The owner may destroy this Server from within a reply: what is open goes before the lock.
+    const auto held = hold_tree();
     const auto session = session_;
     session->request(std::move(exchange));
 }

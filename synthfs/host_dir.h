@@ -5,10 +5,12 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "synthfs/node.h"
+#include "synthfs/offload.h"
 
 namespace ennead::synthfs {
 
@@ -24,6 +26,9 @@ struct HostDirOptions {
     // Directories, and a device with all that is on it, that show and are not entered: EACCES.
     std::vector<std::pair<dev_t, ino_t>> hidden = {};
     dev_t hidden_device = 0;  // 0: none
+    // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
+    // it is done on the spot.
+    std::shared_ptr<Offload> offload = nullptr;
 };
 
 // `root_fd` (O_PATH | O_DIRECTORY suffices) is owned from here on, also on failure.

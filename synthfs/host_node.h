@@ -84,7 +84,8 @@ class HostNode final : public Node {
     // written.
     [[nodiscard]] Result<FdRef> contents(bool write);
     [[nodiscard]] Result<struct stat> host_stat();
-    [[nodiscard]] Result<> sync(bool data_only);
+    // What was written reaches the disk. The node is the caller's to keep until the reply.
+    void sync(bool data_only, Reply<> reply);
     // The contents were read, or written by `caller` (null: read).
     void note_read() { stat_valid_ = false; }
     [[nodiscard]] Result<> note_write(const Caller& caller);

@@ -51,7 +51,8 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
             made = synthfs::make_host_dir(descriptors.front().release(),
                                           {.read_only = element.read_only,
                                            .hidden = message.hidden,
-                                           .hidden_device = message.hidden_device});
+                                           .hidden_device = message.hidden_device,
+                                           .offload = offload_});
             break;
         case Kind::overlay: {
             const int scratch = element.read_only ? -1 : descriptors.back().release();
@@ -59,9 +60,10 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
             for (std::size_t i = 0; i < element.layers; ++i) {
                 layers.push_back(descriptors[i].release());
             }
-            made = synthfs::make_overlay(
-                std::move(layers), scratch,
-                {.hidden = message.hidden, .hidden_device = message.hidden_device});
+            made = synthfs::make_overlay(std::move(layers), scratch,
+                                         {.hidden = message.hidden,
+                                          .hidden_device = message.hidden_device,
+                                          .offload = offload_});
             break;
         }
     }

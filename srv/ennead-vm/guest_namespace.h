@@ -6,17 +6,21 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "srv/common/namespace_message.h"
 #include "synthfs/namespace.h"
+#include "synthfs/offload.h"
 
 namespace ennead::srv {
 
 // I/O thread only.
 class GuestNamespace {
   public:
-    GuestNamespace() : names_(synthfs::Namespace::make()) {}
+    // `offload` does what may wait for the host's disks; null: it is done on the spot.
+    explicit GuestNamespace(std::shared_ptr<synthfs::Offload> offload)
+        : offload_(std::move(offload)), names_(synthfs::Namespace::make()) {}
 
     [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
 
@@ -32,6 +36,7 @@ class GuestNamespace {
         const NamespaceMessage& message, const NamespaceMessage::Element& element,
         std::vector<Fd> descriptors) const;
 
+    const std::shared_ptr<synthfs::Offload> offload_;
     const std::shared_ptr<synthfs::Namespace> names_;
     Elements elements_;  // what is bound now, by the server's numbers
 };
