@@ -22,7 +22,7 @@ PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev l
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
                  busybox zsh tmux shellcheck
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
-BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
+BENCH_PACKAGES := python3 git gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
 
 # --- sources: every room is a library, every room's tests one program ---------------------------------------
@@ -184,9 +184,9 @@ debian-kernel:
 BENCH := tests/bench
 BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
 BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
-BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
+BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command files tsc \
                    $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
-               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
+               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command files $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
 
 I386_CC ?= i686-linux-gnu-gcc
 X87  := -mfpmath=387
@@ -201,7 +201,10 @@ bench: packages bench-packages
 	@BUILD=$(BUILD) PATH="/usr/bin:/bin:$$PATH" python3 -B $(BENCH)/bench.py
 
 bench-programs: $(BENCH_BUILT)
-$(BUILD)/bench/%/command: $(BENCH)/programs/command.c $(BENCH)/programs/bench.h
+$(BUILD)/bench/%/command $(BUILD)/bench/%/files: $(BENCH)/programs/bench.h
+$(BUILD)/bench/%/command: $(BENCH)/programs/command.c
+	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
+$(BUILD)/bench/%/files: $(BENCH)/programs/files.c
 	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
 $(BUILD)/bench/native/tsc: $(BENCH)/programs/tsc.c
 	$(call bench_cc,$(CC))

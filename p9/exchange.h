@@ -24,10 +24,16 @@ class Exchange {
     // forgotten.
     virtual std::span<std::byte> reply_space(std::size_t want) = 0;
 
+    // Where the bytes of a reply will be in the end, if they may be put there at once: for as long
+    // as the server takes the request, not later. Empty: they may not.
+    [[nodiscard]] virtual std::span<const std::span<std::byte>> reply_places() { return {}; }
+
     // The reply is the first `size` bytes of the latest reply_space(). 0: there is no reply, since
     // the request was flushed; a virtqueue returns the chain with nothing written. Called once; not
     // at all when the connection ended first.
     virtual void done(std::size_t size) = 0;
+    // Instead of done(): the reply is the first `size` bytes in reply_places().
+    virtual void done_in_place(std::size_t /*size*/) {}
 };
 using ExchangePtr = std::unique_ptr<Exchange>;
 

@@ -76,7 +76,7 @@ std::span<std::byte> Op::data_room(std::size_t count) {
                                                 : data_reply_.subspan(kDataHeaderSize);
 }
 
-void Op::finish(std::size_t size) {
+void Op::finish(std::size_t size, bool in_place) {
     // Taken out first: done() may bring the next request with the same tag at once.
     const ExchangePtr exchange = std::move(exchange_);
     const auto session = session_;
@@ -93,7 +93,11 @@ void Op::finish(std::size_t size) {
         return;
     }
     session->counters_.bytes_out += detached_ ? 0 : size;
-    exchange->done(detached_ ? 0 : size);
+    if (in_place && !detached_) {
+        exchange->done_in_place(size);
+    } else {
+        exchange->done(detached_ ? 0 : size);
+    }
     // Only now: whoever reads Rflush may take it that the old tag is free.
     for (const OpPtr& flush : flushes) {
         flush->answer(Rflush{});

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -140,6 +142,44 @@ void HostFileHandle::read(RequestPtr, std::uint64_t offset, std::span<std::byte>
     }
     node_->note_read();
     reply(reading.result());
+}
+
+std::optional<Result<std::size_t>> HostFileHandle::read_at_once(
+    const Request&, std::uint64_t offset, std::span<const std::span<std::byte>> into) {
+    constexpr std::size_t kMaxPlaces = IOV_MAX;
+    std::array<iovec, kMaxPlaces> places;
+    std::uint64_t want = 0;
+    for (std::size_t i = 0; i < into.size() && i < kMaxPlaces; ++i) {
+        places[i] = {into[i].data(), into[i].size()};
+        want += into[i].size();
+    }
+    if (!readable(flags_) || into.size() > kMaxPlaces || offset >= kMaxOffset - want) {
+        return std::nullopt;
+    }
+    const auto fd = contents(false);
+    if (!fd) {
+        return fd.error();
+    }
+    const int flags = may_wait(fd.value()->get()) ? RWF_NOWAIT : 0;
+    const auto read_to = [&](std::span<const iovec> where, std::uint64_t at) {
+        return ::preadv2(fd.value()->get(), where.data(), static_cast<int>(where.size()),
+                         static_cast<off_t>(at), flags);
+    };
+    const ssize_t got = read_to(std::span(places).first(into.size()), offset);
+    if (got < 0) {
+        return std::nullopt;
+    }
+    const auto size = static_cast<std::size_t>(got);
+    if (size < want) {
+        // Is it the end of the file, or of what is at hand?
+        std::byte next;
+        const iovec there{&next, 1};
+        if (read_to({&there, 1}, offset + size) != 0) {
+            return std::nullopt;
+        }
+    }
+    node_->note_read();
+    return size;
 }
 
 // Whether a read may keep others waiting for a disk. A file system in memory does not know

@@ -25,6 +25,9 @@ class HostFileHandle final : public Handle {
 
     void read(RequestPtr request, std::uint64_t offset, std::span<std::byte> into,
               Reply<std::size_t> reply) override;
+    std::optional<Result<std::size_t>> read_at_once(
+        const Request& request, std::uint64_t offset,
+        std::span<const std::span<std::byte>> into) override;
     void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
                Reply<std::size_t> reply) override;
     void fsync(RequestPtr request, bool data_only, Reply<> reply) override;

@@ -28,7 +28,12 @@ std::size_t most_open() {
 class GuestRoot::Exchange final : public p9::Exchange {
   public:
     Exchange(GuestRoot& root, vmcore::P9Request request)
-        : root_(root), request_(std::move(request)), reply_(std::exchange(root.spare_, {})) {}
+        : root_(root), request_(std::move(request)), reply_(std::exchange(root.spare_, {})) {
+        root.places_.clear();
+        for (const std::span<vmcore::u8> place : request_.reply_places) {
+            root.places_.push_back(std::as_writable_bytes(place));
+        }
+    }
 
     [[nodiscard]] p9::Bytes request() const override { return request_.bytes; }
 
@@ -38,6 +43,15 @@ class GuestRoot::Exchange final : public p9::Exchange {
             reply_ = {std::make_unique_for_overwrite<std::byte[]>(size), size};
         }
         return {reply_.bytes.get(), size};
+    }
+
+    [[nodiscard]] std::span<const std::span<std::byte>> reply_places() override {
+        return root_.places_;
+    }
+
+    void done_in_place(std::size_t size) override {
+        root_.channel().complete_in_place(request_.id, size);
+        root_.spare_ = std::move(reply_);
     }
 
     void done(std::size_t size) override {
@@ -91,6 +105,7 @@ vmcore::P9Channel& GuestRoot::channel() {
 
 void GuestRoot::request(vmcore::P9Request request) {
     server_->request(std::make_unique<Exchange>(*this, std::move(request)));
+    places_.clear();
 }
 
 void GuestRoot::reset() {

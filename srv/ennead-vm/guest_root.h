@@ -6,7 +6,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "p9/server.h"
 #include "synthfs/node.h"
@@ -47,8 +49,9 @@ class GuestRoot {
     p9::Log log_;
     vmcore::Vcpu* vcpu_ = nullptr;
     std::unique_ptr<p9::Server> server_;
-    p9::ServerCounters earlier_;  // of servers that a reset ended
-    Buffer spare_;                // the vCPU thread's, between requests
+    p9::ServerCounters earlier_;                // of servers that a reset ended
+    Buffer spare_;                              // the vCPU thread's, between requests
+    std::vector<std::span<std::byte>> places_;  // of the request that is being taken
 };
 
 }  // namespace ennead::srv
