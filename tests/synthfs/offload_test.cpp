@@ -58,6 +58,23 @@ TEST_F(OffloadTest, what_the_host_has_in_memory_is_read_on_the_spot) {
     EXPECT_EQ(kept_->jobs(), 0u);
 }
 
+TEST_F(OffloadTest, what_is_in_memory_is_read_to_several_places_at_once) {
+    const auto at_once = [&](const HandlePtr& from, std::uint64_t offset, std::size_t first,
+                             std::size_t second) {
+        std::string text(first + second, '.');
+        const auto bytes = std::as_writable_bytes(std::span(text));
+        const std::span<std::byte> places[] = {bytes.first(first), bytes.subspan(first)};
+        const auto got = from->read_at_once(*root(), offset, places);
+        return !got ? "not" : !*got ? "error" : std::to_string(got->value()) + text;
+    };
+    EXPECT_EQ(at_once(handle(O_RDONLY), 0, 4, 5), "9what the ");
+    EXPECT_EQ(at_once(handle(O_RDONLY), 14, 3, 6), "5holds....");
+    EXPECT_EQ(at_once(handle(O_RDONLY), 100, 3, 1), "0....");
+    EXPECT_EQ(at_once(handle(O_WRONLY), 0, 4, 5), "not");
+    const std::vector<std::span<std::byte>> many(5000);
+    EXPECT_FALSE(handle(O_RDONLY)->read_at_once(*root(), 0, many).has_value());
+}
+
 TEST_F(OffloadTest, what_is_on_the_disk_is_read_by_another) {
     const int fd = ::open(temp_.path("share/file").c_str(), O_RDONLY | O_CLOEXEC);
     ASSERT_EQ(::fsync(fd), 0);
