@@ -70,7 +70,7 @@ HostFileHandle::HostFileHandle(HostNodePtr node, int flags)
 
 HostFileHandle::~HostFileHandle() {
     for (const auto& [client, pid] : lock_owners_) {
-        node_->locks().release(client, pid);
+        node_->release_locks(client, pid);
     }
     node_->tree().kept_descriptors -= (kept_read_ ? 1u : 0u) + (kept_write_ ? 1u : 0u);
 }
@@ -221,12 +221,10 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
     if (!fd) {
         return fd.error();
     }
-    if ((flags_ & O_APPEND) != 0) {
-        const auto st = stat_fd(fd.value()->get());
-        if (!st) {
-            return st.error();
-        }
-        offset = static_cast<std::uint64_t>(st.value().st_size);
+    // The host finds the end: others, in other guests too, may append at the same time.
+    const bool append = (flags_ & O_APPEND) != 0;
+    if (append) {
+        offset = 0;
     }
     if (offset >= kMaxOffset) {
         return error(EFBIG);
@@ -236,8 +234,9 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
     std::size_t done = 0;
     std::error_code failure;
     while (done < want) {
-        const ssize_t put = ::pwrite(fd.value()->get(), data.data() + done, want - done,
-                                     static_cast<off_t>(offset + done));
+        const iovec rest{const_cast<std::byte*>(data.data()) + done, want - done};
+        const ssize_t put = ::pwritev2(fd.value()->get(), &rest, 1,
+                                       static_cast<off_t>(offset + done), append ? RWF_APPEND : 0);
         if (put < 0 && errno == EINTR) {
             continue;
         }
@@ -262,7 +261,7 @@ void HostFileHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {
 }
 
 void HostFileHandle::lock(RequestPtr, const Lock& lock, Reply<> reply) {
-    auto set = node_->locks().set(lock);
+    auto set = node_->set_lock(lock);
     if (set && lock.kind != Lock::Kind::unlock) {
         lock_owners_.emplace(lock.client, lock.pid);
     }
@@ -270,7 +269,7 @@ void HostFileHandle::lock(RequestPtr, const Lock& lock, Reply<> reply) {
 }
 
 void HostFileHandle::getlock(RequestPtr, const Lock& lock, Reply<Lock> reply) {
-    reply(node_->locks().blocking(lock));
+    reply(node_->blocking_lock(lock));
 }
 
 void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
