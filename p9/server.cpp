@@ -326,7 +326,9 @@ Qid Session::qid(const synthfs::Identity& identity, mode_t type, bool stream) {
                               : S_ISLNK(type) ? kQtSymlink
                               : stream        ? kQtAppend
                                               : kQtFile;
-    return {kind, identity.version, qids_.fold(identity.source, identity.path)};
+    const std::uint32_t version =
+        options_.steady_versions ? std::min(identity.version, 1u) : identity.version;
+    return {kind, version, qids_.fold(identity.source, identity.path)};
 }
 
 Server::Server(synthfs::NodePtr root, Options options) : tree_(options.tree) {

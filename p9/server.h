@@ -36,6 +36,10 @@ struct ServerOptions {
     std::optional<synthfs::Caller> caller{};
     // Who acts when an attach names nobody by number (n_uname ~0, and all of 9P2000): nobody.
     uid_t anonymous_uid = 65534;
+    // Qids say of a file that it is not synthetic (version not 0), but not that it has changed.
+    // Linux takes a file whose version it has not seen for another one, with contents of its own:
+    // under cache=loose a second name of a file that it is writing would show what the server has.
+    bool steady_versions = false;
     // Held while a request is taken and when the server goes (which may happen inside a request),
     // where threads share the tree. Who brings a late answer holds it too.
     std::recursive_mutex* tree{};

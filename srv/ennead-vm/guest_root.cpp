@@ -89,6 +89,7 @@ void GuestRoot::make_server() {
     p9::ServerOptions options;
     options.client = client_;
     options.tree = &tree_;
+    options.steady_versions = true;
     options.log = log_;
     options.max_open = std::min(options.max_open, most_open());
     options.on_end = [this](std::string_view reason) {

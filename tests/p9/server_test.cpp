@@ -66,6 +66,23 @@ TEST(Tree, is_held_for_a_request_and_for_the_servers_end) {
     EXPECT_TRUE(is_free());
 }
 
+TEST(Qid, version_may_be_steady) {
+    World world;
+    world.root->add("synthetic", S_IFREG | 0644)->version = 0;
+    const auto version = [](Peer& peer, std::uint32_t fid, const char* name) {
+        return peer.walk(0, fid, {name}).qids.items[0].version;
+    };
+    const auto usual = Peer::attached(world.root);
+    EXPECT_EQ(version(*usual, 1, "hello"), 7u);
+    world.hello->version = 8;
+    EXPECT_EQ(version(*usual, 2, "hello"), 8u);
+    const auto steady = Peer::attached(world.root, 65536, {.steady_versions = true});
+    EXPECT_EQ(version(*steady, 1, "hello"), 1u);
+    world.hello->version = 9;
+    EXPECT_EQ(version(*steady, 2, "hello"), 1u);
+    EXPECT_EQ(version(*steady, 3, "synthetic"), 0u);
+}
+
 TEST(Version, takes_the_smaller_msize) {
     World world;
     Peer peer(world.root, {.max_msize = 100'000});
