@@ -36,6 +36,7 @@ HostNode::HostNode(std::shared_ptr<HostTree> tree, const Found& found, std::uint
 }
 
 HostNode::~HostNode() {
+    tree_->pinned_files -= pinned_ ? 1 : 0;
     const auto by_id = tree_->by_id.find(id_);
     if (by_id != tree_->by_id.end() && by_id->second == this) {
         tree_->by_id.erase(by_id);
@@ -374,6 +375,10 @@ Result<> HostNode::prepare_removal(long spare_references) {
     if (places_.size() > 1 || pinned_) {
         return success();
     }
+    // A guest that removes what it keeps open must not take the last descriptor.
+    if (tree_->pinned_files >= tree_->most_pinned) {
+        return error(ENFILE);
+    }
     Result<FdRef> fd = error(ENXIO);
     if (host_type_ == S_IFREG) {
         // A lower file is copied up from it, should it still be written.
@@ -389,13 +394,15 @@ Result<> HostNode::prepare_removal(long spare_references) {
         return fd.error();
     }
     pinned_ = fd.value();
+    ++tree_->pinned_files;
     return success();
 }
 
 // A descriptor put by is not needed while the file has a name.
 void HostNode::settle_pin() {
-    if (!places_.empty()) {
+    if (!places_.empty() && pinned_) {
         pinned_.reset();
+        --tree_->pinned_files;
     }
 }
 

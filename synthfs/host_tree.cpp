@@ -2,6 +2,8 @@
 // What all nodes of one host directory, or of one overlay of several, have in common.
 #include "synthfs/host_tree.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -24,10 +26,16 @@ std::uint64_t mix(std::uint64_t value) {
     return value ^ (value >> 31);
 }
 
+std::size_t descriptors() {
+    rlimit files{};
+    return ::getrlimit(RLIMIT_NOFILE, &files) == 0 ? static_cast<std::size_t>(files.rlim_cur)
+                                                   : 1024;
+}
+
 }  // namespace
 
 HostTree::HostTree(HostMode mode_, std::size_t max_descriptors)
-    : mode(mode_), source(next_source()), fds(max_descriptors) {}
+    : mode(mode_), source(next_source()), fds(max_descriptors), most_pinned(descriptors() / 8) {}
 
 std::uint64_t HostTree::number(HostId id) {
     auto found = std::find(devices_.begin(), devices_.end(), id.device);

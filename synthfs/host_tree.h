@@ -77,6 +77,8 @@ struct HostTree {
     std::shared_ptr<Offload> offload;  // null: everything is done on the spot
     FdCache fds;
     std::size_t kept_descriptors = 0;  // held by open handles besides the cache's
+    std::size_t pinned_files = 0;      // held after their removal, each with a descriptor
+    const std::size_t most_pinned;     // an eighth of what the process may have
     std::size_t locked_files = 0;      // each of which has a descriptor for it; direct trees
 
     // Live nodes of files by host inode, so that all links to one are one node; not directories,

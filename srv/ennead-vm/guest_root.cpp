@@ -2,27 +2,11 @@
 // Joins the 9P server to the guest's device, without a change of threads where nothing waits.
 #include "srv/ennead-vm/guest_root.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <span>
 #include <utility>
 
 namespace ennead::srv {
-namespace {
-
-// A guest that leaks open files must not take the process's last descriptor: half of them are left
-// for what the tree itself needs, and for the machine.
-std::size_t most_open() {
-    rlimit files{};
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
-        return 512;
-    }
-    return static_cast<std::size_t>(files.rlim_cur / 2);
-}
-
-}  // namespace
-
 // A request, and the memory of its reply. While the vCPU thread is inside request() it answers the
 // guest itself; what comes later is posted to it.
 class GuestRoot::Exchange final : public p9::Exchange {
@@ -74,8 +58,12 @@ class GuestRoot::Exchange final : public p9::Exchange {
 };
 
 GuestRoot::GuestRoot(std::recursive_mutex& tree, synthfs::NodePtr root, std::string client,
-                     p9::Log log)
-    : tree_(tree), root_(std::move(root)), client_(std::move(client)), log_(std::move(log)) {
+                     std::size_t most_files, p9::Log log)
+    : tree_(tree),
+      root_(std::move(root)),
+      client_(std::move(client)),
+      most_files_(most_files),
+      log_(std::move(log)) {
     make_server();
 }
 
@@ -91,7 +79,7 @@ void GuestRoot::make_server() {
     options.tree = &tree_;
     options.steady_versions = true;
     options.log = log_;
-    options.max_open = std::min(options.max_open, most_open());
+    options.max_fids = options.max_open = most_files_;
     options.on_end = [this](std::string_view reason) {
         vcpu_->post([this, why = std::string(reason)](vmcore::Vcpu&) {
             channel().disconnect(why.c_str());

@@ -19,8 +19,10 @@ namespace ennead::srv {
 // request() and reset() are called on the vCPU thread.
 class GuestRoot {
   public:
-    // `tree` is held by the thread that uses the nodes of `root`.
-    GuestRoot(std::recursive_mutex& tree, synthfs::NodePtr root, std::string client, p9::Log log);
+    // `tree` is held by the thread that uses the nodes of `root`. `most_files`: how many files the
+    // guest may know or have open at once; one more is ENFILE.
+    GuestRoot(std::recursive_mutex& tree, synthfs::NodePtr root, std::string client,
+              std::size_t most_files, p9::Log log);
 
     // Where the answers go; to be called before the guest runs.
     void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }
@@ -46,6 +48,7 @@ class GuestRoot {
     std::recursive_mutex& tree_;
     synthfs::NodePtr root_;
     std::string client_;
+    const std::size_t most_files_;
     p9::Log log_;
     vmcore::Vcpu* vcpu_ = nullptr;
     std::unique_ptr<p9::Server> server_;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <cerrno>
 #include <cstdio>
@@ -59,6 +60,13 @@ vmcore::i64 wall_clock_ns() {
 // Lines go to standard error, which the server keeps as its log.
 void log_line(std::string_view line) {
     std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+// Linux with cache=loose keeps a file open for as long as it keeps its inode, which takes it about
+// so much memory; it takes the server no more.
+std::size_t most_files(std::uint64_t memory_bytes) {
+    constexpr std::uint64_t kOneIn = 1024, kLeast = 64 * 1024;
+    return std::max(memory_bytes / kOneIn, kLeast);
 }
 
 }  // namespace
@@ -124,7 +132,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
     }
     const std::string name = "vm" + std::to_string(message.vm);
     guest_root_ = std::make_unique<GuestRoot>(
-        tree_, names_.root(), name,
+        tree_, names_.root(), name, most_files(message.memory_bytes),
         [name](p9::LogLevel, std::string_view line) { log_line(name + " " + std::string(line)); });
     live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root());
 

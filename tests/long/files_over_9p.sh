@@ -12,7 +12,7 @@ mount_tree
 # machine CACHE: a new one that is up, the checks at /mnt, a directory of the host at /srv; sets vm.
 machine() {
     vm=$(new_vm mem=512M root="$build/guest/debian-checks" \
-        "append=quiet rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=$1")
+        "'append=quiet rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=$1'")
     mkdir -p "$2"
     printf '%s\n' "bind -r '$checks' /mnt" "bind '$2' /srv" start >"$mnt/$vm/ctl"
     # shellcheck disable=SC1003

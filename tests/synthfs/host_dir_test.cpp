@@ -3,6 +3,7 @@
 // way out of it.
 #include "synthfs/host_dir.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
@@ -295,6 +296,27 @@ TEST_F(HostDirTest, many_open_files_need_few_descriptors) {
     for (int i = 0; i < 200; i += 13) {
         EXPECT_EQ(read(handles[static_cast<std::size_t>(i)]).value(), std::to_string(i));
     }
+}
+
+TEST_F(HostDirTest, files_held_after_their_removal_are_bounded) {
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit few{80, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    mount();
+    std::vector<HandlePtr> handles;
+    std::vector<int> errors;
+    for (int i = 0; i < 12; ++i) {
+        handles.push_back(create(fs_, std::to_string(i)).value().handle);
+        errors.push_back(err(unlink(fs_, std::to_string(i))));
+    }
+    handles.erase(handles.begin(), handles.begin() + 3);
+    const int after = err(unlink(fs_, "11"));
+    EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_EQ(std::count(errors.begin(), errors.begin() + 10, 0), 10);
+    EXPECT_EQ(errors[10], ENFILE);
+    EXPECT_EQ(errors[11], ENFILE);
+    EXPECT_EQ(after, 0);
 }
 
 }  // namespace
