@@ -47,6 +47,7 @@ void GuestRoot::make_server() {
     p9::ServerOptions options;
     options.client = client_;
     options.log = log_;
+    options.reads_on = true;
     options.max_open = std::min(options.max_open, most_open());
     options.on_end = [this](std::string_view reason) {
         vcpu_->post([why = std::string(reason)](vmcore::Vcpu& vcpu) {
