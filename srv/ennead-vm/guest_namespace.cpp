@@ -6,6 +6,7 @@
 #include <iterator>
 #include <utility>
 
+#include "srv/ennead-vm/tree_source.h"
 #include "synthfs/host_dir.h"
 #include "synthfs/overlay.h"
 #include "synthfs/ram_tree.h"
@@ -52,6 +53,9 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
                                           {.read_only = element.read_only,
                                            .hidden = message.hidden,
                                            .hidden_device = message.hidden_device});
+            break;
+        case Kind::tree:
+            made = make_tree_source(io_, std::move(descriptors.front()));
             break;
         case Kind::overlay: {
             const int scratch = element.read_only ? -1 : descriptors.back().release();

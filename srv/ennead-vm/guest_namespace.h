@@ -3,6 +3,9 @@
 // says so.
 #pragma once
 
+#include <utility>
+// Asio 1.74 forgets <utility> under C++20, so it comes first.
+#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,10 +16,11 @@
 
 namespace ennead::srv {
 
-// I/O thread only.
+// I/O thread only. Trees of the server are asked through `io`, which has to run for that.
 class GuestNamespace {
   public:
-    GuestNamespace() : names_(synthfs::Namespace::make()) {}
+    explicit GuestNamespace(boost::asio::io_context& io)
+        : io_(io), names_(synthfs::Namespace::make()) {}
 
     [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
 
@@ -32,6 +36,7 @@ class GuestNamespace {
         const NamespaceMessage& message, const NamespaceMessage::Element& element,
         std::vector<Fd> descriptors) const;
 
+    boost::asio::io_context& io_;
     const std::shared_ptr<synthfs::Namespace> names_;
     Elements elements_;  // what is bound now, by the server's numbers
 };

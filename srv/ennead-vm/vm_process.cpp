@@ -8,6 +8,7 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -112,13 +113,23 @@ Checked<> VmProcess::build(const StartMessage& message) {
     if (!names) {
         return names.error();
     }
-    Checked<> taken = make_fault(EPROTO, "name space: not built at once");
+    const auto taken = std::make_shared<std::optional<Checked<>>>();
     names_.change(std::move(names.value()),
-                  [&taken](Checked<> outcome) { taken = std::move(outcome); });
-    if (!taken) {
-        return taken.error();
+                  [taken](Checked<> outcome) { *taken = std::move(outcome); });
+    // A target may lie in a tree that the server has to be asked about.
+    constexpr std::chrono::seconds kPatience{20};
+    for (const auto limit = std::chrono::steady_clock::now() + kPatience;
+         !*taken && std::chrono::steady_clock::now() < limit;) {
+        io_.restart();
+        io_.run_one_until(limit);
     }
-    if (auto answered = send_message(kNamespaceFd, encode_answer(taken)); !answered) {
+    if (!*taken) {
+        return make_fault(ETIMEDOUT, "name space: a tree that is bound does not answer");
+    }
+    if (!**taken) {
+        return (**taken).error();
+    }
+    if (auto answered = send_message(kNamespaceFd, encode_answer(**taken)); !answered) {
         return answered.error();
     }
     const std::string name = "vm" + std::to_string(message.vm);
@@ -264,6 +275,7 @@ void VmProcess::serve(int link_fd) {
     names_socket_ = std::make_unique<boost::asio::posix::stream_descriptor>(io_, kNamespaceFd);
     await_names();
     const auto guard = boost::asio::make_work_guard(io_);
+    io_.restart();
     io_.run();
 }
 

@@ -43,7 +43,7 @@ class VmProcess {
 
     // Ends when the vCPU thread has ended: it posts here.
     boost::asio::io_context io_;
-    GuestNamespace names_;
+    GuestNamespace names_{io_};
     std::unique_ptr<boost::asio::posix::stream_descriptor> names_socket_;
     std::unique_ptr<GuestRoot> guest_root_;
     std::unique_ptr<LiveDir> live_;
