@@ -123,7 +123,7 @@ $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(cal
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
                              $(wildcard srv/ennead-vm/disk_*.cpp) srv/ennead-vm/jit_dir.cpp srv/ennead-vm/guest_namespace.cpp \
-                             srv/ennead-vm/tree_source.cpp) \
+                             srv/ennead-vm/tree_source.cpp srv/ennead-vm/wait_readable.cpp) \
                          $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no

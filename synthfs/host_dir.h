@@ -5,12 +5,18 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "synthfs/node.h"
 
 namespace ennead::synthfs {
+
+// Calls `ready` once, on the tree's thread and not at once, when a read of `fd` would not wait; not
+// any more when what it gives is dropped. `fd` stays open until then.
+using WhenReadable = std::function<std::shared_ptr<void>(int fd, std::function<void()> ready)>;
 
 struct HostDirOptions {
     bool read_only = false;
@@ -24,6 +30,9 @@ struct HostDirOptions {
     // Directories, and a device with all that is on it, that show and are not entered: EACCES.
     std::vector<std::pair<dev_t, ino_t>> hidden = {};
     dev_t hidden_device = 0;  // 0: none
+    // For files that another server makes up, in whose reads one may have to wait; without it such
+    // reads answer EAGAIN.
+    WhenReadable when_readable = {};
 };
 
 // `root_fd` (O_PATH | O_DIRECTORY suffices) is owned from here on, also on failure.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "srv/ennead-vm/tree_source.h"
+#include "srv/ennead-vm/wait_readable.h"
 #include "synthfs/host_dir.h"
 #include "synthfs/overlay.h"
 #include "synthfs/ram_tree.h"
@@ -52,7 +53,8 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
             made = synthfs::make_host_dir(descriptors.front().release(),
                                           {.read_only = element.read_only,
                                            .hidden = message.hidden,
-                                           .hidden_device = message.hidden_device});
+                                           .hidden_device = message.hidden_device,
+                                           .when_readable = wait_readable(io_)});
             break;
         case Kind::tree:
             made = make_tree_source(io_, std::move(descriptors.front()));
