@@ -269,6 +269,8 @@ vmcore::MachineHooks VmProcess::hooks() {
 
 void VmProcess::serve(int link_fd) {
     p9::ServerOptions options;
+    // The server is trusted, and may ask for whole trees that it hands on to other machines.
+    options.max_fids = std::size_t{1} << 22;
     options.on_end = [this](std::string_view) { io_.stop(); };
     link_ = p9::ServerConnection::start(p9::adopt_socket(io_, link_fd), live_->root(),
                                         std::move(options));

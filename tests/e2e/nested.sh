@@ -63,6 +63,8 @@ $d error events help new self status version" "the second child"
 lacks "a read-only source was written" guest_ $LINENO "$d" 'echo x 2>/dev/null >/there/one'
 lacks "nest 0 makes a machine" guest_ $LINENO "$d" 'cat /vm/new 2>/dev/null'
 same "$(guest "$d" "sed -n 's/.*EPERM new .\(nesting limit\).*/\1/p' /vm/error | head -n 1")" "nesting limit" "why not"
+lacks "a link was followed" guest_ $LINENO $n "ln -s / /up; echo 'bind /up/src /x' 2>/dev/null >/vm/$d/ctl"
+lacks "a link was bound" guest_ $LINENO $n "echo 'bind /up /x' 2>/dev/null >/vm/$d/ctl"
 lacks "a path of the host" guest_ $LINENO $n "echo 'bind $work/src /x' 2>/dev/null >/vm/$d/ctl"
 lacks "an image of the host" guest_ $LINENO $n "echo stop >/vm/$d/ctl; cat /vm/$d/wait >/dev/null; echo 'kernel $build/guest/bzImage.old' 2>/dev/null >/vm/$d/conf"
 lacks "more than the cap" guest_ $LINENO $n 'cat /vm/new 2>/dev/null'
@@ -80,7 +82,8 @@ same "$(guest $n 'mkdir /vm/web; cat /vm/web/name; mv /vm/web /vm/wob; echo $(ls
 0" "a child with a name"
 e=$(guest $n '/rc/start mem=64M append=quiet')
 same "$(guest $n "awk '/ $e state running/ { print \$2, \$4; exit }' /vm/events")" "$e running" "events"
-echo destroy >"$mnt/$n/ctl"
+echo "echo destroy >/vm/$n/ctl" >"$mnt/$n/cons"
+in_time $patience "a guest that destroys itself is gone" test ! -e "$mnt/$n"
 lacks "a child outlives its maker" test -e "$mnt/$e"
 same "$(cut -d ' ' -f 1 "$mnt/status")" "$s" "machines afterwards"
 

@@ -118,6 +118,11 @@ TEST_F(NestedVm, a_childs_sources_are_read_through_the_machine_above) {
     const std::string vm = child();
     EXPECT_EQ(echo_in(own(), "bind /none /x", vm + "/ns"), ENOENT);
     EXPECT_EQ(echo_in(own(), "bind /src/one /x", vm + "/ns"), ENOTDIR);
+    fs::create_directory_symlink("/", scratch.path() + "/src/up");
+    fs::create_directory_symlink("sub", scratch.path() + "/src/aside");
+    for (const char* link : {"/src/up", "/src/up/etc", "/src/aside", "/src/aside/."}) {
+        EXPECT_EQ(echo_in(own(), std::string("bind ") + link + " /x", vm + "/ns"), ENOTDIR) << link;
+    }
     EXPECT_EQ(echo_in(own(), "bind " + scratch.path() + "/src /x", vm + "/ns"), ENOENT);
     ASSERT_EQ(echo_in(own(), "bind /src /x\nbind / /all\nbind -b '#vm' /vm", vm + "/ns"), 0);
     ASSERT_EQ(echo_in(own(), "start", vm + "/ctl"), 0) << cat(vm + "/error");
