@@ -22,7 +22,7 @@ PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev l
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
                  busybox zsh tmux shellcheck
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
-BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
+BENCH_PACKAGES := python3 git gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
 
 # --- sources: every room is a library, every room's tests one program ---------------------------------------
@@ -122,8 +122,9 @@ $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call 
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
-                             $(wildcard srv/ennead-vm/disk_*.cpp) srv/ennead-vm/jit_dir.cpp srv/ennead-vm/guest_namespace.cpp \
-                             srv/ennead-vm/tree_source.cpp srv/ennead-vm/wait_readable.cpp) \
+                             $(wildcard srv/ennead-vm/disk_*.cpp) \
+                             $(addprefix srv/ennead-vm/,jit_dir.cpp guest_namespace.cpp slow_io.cpp tree_source.cpp \
+                                                        wait_readable.cpp)) \
                          $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no
@@ -185,9 +186,9 @@ debian-kernel:
 BENCH := tests/bench
 BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
 BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
-BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
+BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command files tsc \
                    $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
-               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
+               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command files $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
 
 I386_CC ?= i686-linux-gnu-gcc
 X87  := -mfpmath=387
@@ -202,7 +203,10 @@ bench: packages bench-packages
 	@BUILD=$(BUILD) PATH="/usr/bin:/bin:$$PATH" python3 -B $(BENCH)/bench.py
 
 bench-programs: $(BENCH_BUILT)
-$(BUILD)/bench/%/command: $(BENCH)/programs/command.c $(BENCH)/programs/bench.h
+$(BUILD)/bench/%/command $(BUILD)/bench/%/files: $(BENCH)/programs/bench.h
+$(BUILD)/bench/%/command: $(BENCH)/programs/command.c
+	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
+$(BUILD)/bench/%/files: $(BENCH)/programs/files.c
 	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
 $(BUILD)/bench/native/tsc: $(BENCH)/programs/tsc.c
 	$(call bench_cc,$(CC))

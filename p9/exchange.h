@@ -3,10 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
-#include <utility>
 
 #include "p9/wire.h"
 
@@ -26,34 +24,17 @@ class Exchange {
     // forgotten.
     virtual std::span<std::byte> reply_space(std::size_t want) = 0;
 
+    // Where the bytes of a reply will be in the end, if they may be put there at once: for as long
+    // as the server takes the request, not later. Empty: they may not.
+    [[nodiscard]] virtual std::span<const std::span<std::byte>> reply_places() { return {}; }
+
     // The reply is the first `size` bytes of the latest reply_space(). 0: there is no reply, since
     // the request was flushed; a virtqueue returns the chain with nothing written. Called once; not
     // at all when the connection ended first.
     virtual void done(std::size_t size) = 0;
+    // Instead of done(): the reply is the first `size` bytes in reply_places().
+    virtual void done_in_place(std::size_t /*size*/) {}
 };
 using ExchangePtr = std::unique_ptr<Exchange>;
-
-// An exchange over memory that somebody else owns and `owner` keeps alive: what a virtqueue needs.
-[[nodiscard]] inline ExchangePtr make_exchange(Bytes request, std::span<std::byte> reply_space,
-                                               std::function<void(std::size_t)> done,
-                                               std::shared_ptr<void> owner) {
-    class Borrowed final : public Exchange {
-      public:
-        Borrowed(Bytes request, std::span<std::byte> space, std::function<void(std::size_t)> done,
-                 std::shared_ptr<void> owner)
-            : owner_(std::move(owner)), request_(request), space_(space), done_(std::move(done)) {}
-
-        Bytes request() const override { return request_; }
-        std::span<std::byte> reply_space(std::size_t) override { return space_; }
-        void done(std::size_t size) override { done_(size); }
-
-      private:
-        std::shared_ptr<void> owner_;
-        Bytes request_;
-        std::span<std::byte> space_;
-        std::function<void(std::size_t)> done_;
-    };
-    return std::make_unique<Borrowed>(request, reply_space, std::move(done), std::move(owner));
-}
 
 }  // namespace ennead::p9

@@ -76,7 +76,7 @@ std::span<std::byte> Op::data_room(std::size_t count) {
                                                 : data_reply_.subspan(kDataHeaderSize);
 }
 
-void Op::finish(std::size_t size) {
+void Op::finish(std::size_t size, bool in_place) {
     // Taken out first: done() may bring the next request with the same tag at once.
     const ExchangePtr exchange = std::move(exchange_);
     const auto session = session_;
@@ -93,7 +93,11 @@ void Op::finish(std::size_t size) {
         return;
     }
     session->counters_.bytes_out += detached_ ? 0 : size;
-    exchange->done(detached_ ? 0 : size);
+    if (in_place && !detached_) {
+        exchange->done_in_place(size);
+    } else {
+        exchange->done(detached_ ? 0 : size);
+    }
     // Only now: whoever reads Rflush may take it that the old tag is free.
     for (const OpPtr& flush : flushes) {
         flush->answer(Rflush{});
@@ -322,18 +326,28 @@ Qid Session::qid(const synthfs::Identity& identity, mode_t type, bool stream) {
                               : S_ISLNK(type) ? kQtSymlink
                               : stream        ? kQtAppend
                                               : kQtFile;
-    return {kind, identity.version, qids_.fold(identity.source, identity.path)};
+    const std::uint32_t version =
+        options_.steady_versions ? std::min(identity.version, 1u) : identity.version;
+    return {kind, version, qids_.fold(identity.source, identity.path)};
 }
 
-Server::Server(synthfs::NodePtr root, Options options)
-    : session_(std::make_shared<Session>(std::move(root), std::move(options))) {}
+Server::Server(synthfs::NodePtr root, Options options) : tree_(options.tree) {
+    session_ = std::make_shared<Session>(std::move(root), std::move(options));
+}
 
 Server::~Server() {
+    const auto held = hold_tree();
     session_->close();
+    session_ = nullptr;  // open files go with it
+}
+
+std::unique_lock<std::recursive_mutex> Server::hold_tree() const {
+    return tree_ != nullptr ? std::unique_lock(*tree_) : std::unique_lock<std::recursive_mutex>();
 }
 
 void Server::request(ExchangePtr exchange) {
-    // The owner may destroy this Server from within a reply.
+    // The owner may destroy this Server from within a reply: what is open goes before the lock.
+    const auto held = hold_tree();
     const auto session = session_;
     session->request(std::move(exchange));
 }

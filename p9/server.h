@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,6 +40,13 @@ struct ServerOptions {
     std::optional<synthfs::Caller> caller{};
     // Who acts when an attach names nobody by number (n_uname ~0, and all of 9P2000): nobody.
     uid_t anonymous_uid = 65534;
+    // Qids say of a file that it is not synthetic (version not 0), but not that it has changed.
+    // Linux takes a file whose version it has not seen for another one, with contents of its own:
+    // under cache=loose a second name of a file that it is writing would show what the server has.
+    bool steady_versions = false;
+    // Held while a request is taken and when the server goes (which may happen inside a request),
+    // where threads share the tree. Who brings a late answer holds it too.
+    std::recursive_mutex* tree{};
     Log log{};
     // The client broke the protocol: nothing more is read or answered. Called once, with the reason
     // (also logged); the Server may be destroyed inside.
@@ -53,8 +61,9 @@ struct ServerCounters {
 // The client chooses the dialect (Tversion): 9P2000.L, or 9P2000, in which failures have words.
 // Both are the same operations on the same tree.
 //
-// Everything happens on the thread that owns the tree. Replies may come in any order and inside
-// request(). Destruction cancels whatever is under way; nothing is answered afterwards.
+// Everything happens on the thread that owns the tree, or holds `tree`. Replies may come in any
+// order and inside request(). Destruction cancels whatever is under way; nothing is answered
+// afterwards.
 class Server {
   public:
     using Options = ServerOptions;
@@ -75,7 +84,10 @@ class Server {
     [[nodiscard]] const ServerCounters& counters() const;
 
   private:
+    [[nodiscard]] std::unique_lock<std::recursive_mutex> hold_tree() const;
+
     std::shared_ptr<Session> session_;
+    std::recursive_mutex* const tree_;
 };
 
 }  // namespace ennead::p9

@@ -83,6 +83,12 @@ class Op : public std::enable_shared_from_this<Op> {
         }
     }
 
+    // The transport's reply_places(), and the answer that lies there already.
+    [[nodiscard]] std::span<const std::span<std::byte>> places() const {
+        return exchange_->reply_places();
+    }
+    void answered_in_place(std::size_t size) { finish(size, true); }
+
     // A Tflush waits for this one; it is called off.
     void flush(OpPtr by);
     // For a Tflush: the request it waits for.
@@ -95,7 +101,7 @@ class Op : public std::enable_shared_from_this<Op> {
     void detach(bool silent);
 
   private:
-    void finish(std::size_t size);
+    void finish(std::size_t size, bool in_place = false);
     void too_small(std::size_t room);
 
     std::shared_ptr<Session> session_;
@@ -217,6 +223,8 @@ class Session : public std::enable_shared_from_this<Session> {
     void walk(const OpPtr& op, PlacePtr from, NameList names,
               std::function<void(PlacePtr, const QidList&, int)> then);
     void commit_xattr(const OpPtr& op, const FidPtr& fid);
+    [[nodiscard]] bool read_in_place(const OpPtr& op, const Fid& fid, std::uint64_t offset,
+                                     std::size_t count);
     void read_xattr(const OpPtr& op, const Fid& fid, const Tread& m);
     void write_xattr(const OpPtr& op, Fid& fid, const Twrite& m);
     template <class R>
@@ -232,7 +240,8 @@ class Session : public std::enable_shared_from_this<Session> {
     QidMap qids_;
     std::unordered_map<std::uint16_t, OpPtr> ops_;  // by tag
     ServerCounters counters_;
-    std::uint32_t msize_ = 0;  // 0 until a version was agreed on
+    std::vector<std::span<std::byte>> places_;  // of read_in_place
+    std::uint32_t msize_ = 0;                   // 0 until a version was agreed on
     Dialect dialect_ = Dialect::linux;
     bool ended_ = false, closed_ = false, exception_logged_ = false;
 };

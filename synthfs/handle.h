@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,11 @@ class Handle {
     // reply.
     virtual void read(RequestPtr request, std::uint64_t offset, std::span<std::byte> into,
                       Reply<std::size_t> reply);
+    // The same for bytes that are at hand, into several places one after the other, which no other
+    // memory need come between. Nothing: they are not, or this file cannot do it; read() can. What
+    // the places then hold is undefined.
+    virtual std::optional<Result<std::size_t>> read_at_once(
+        const Request& request, std::uint64_t offset, std::span<const std::span<std::byte>> into);
     // `data` stays valid until the reply. Never waits: EAGAIN where a stream's queue is full.
     virtual void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
                        Reply<std::size_t> reply);

@@ -11,10 +11,11 @@
 #include <vector>
 
 #include "synthfs/node.h"
+#include "synthfs/offload.h"
 
 namespace ennead::synthfs {
 
-// Calls `ready` once, on the tree's thread and not at once, when a read of `fd` would not wait; not
+// Calls `ready` once, on a thread that owns the tree and not at once, when a read of `fd` would not wait; not
 // any more when what it gives is dropped. `fd` stays open until then.
 using WhenReadable = std::function<std::shared_ptr<void>(int fd, std::function<void()> ready)>;
 
@@ -30,6 +31,9 @@ struct HostDirOptions {
     // Directories, and a device with all that is on it, that show and are not entered: EACCES.
     std::vector<std::pair<dev_t, ino_t>> hidden = {};
     dev_t hidden_device = 0;  // 0: none
+    // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
+    // it is done on the spot.
+    std::shared_ptr<Offload> offload = nullptr;
     // For files that another server makes up, in whose reads one may have to wait; without it such
     // reads answer EAGAIN.
     WhenReadable when_readable = {};

@@ -3,10 +3,17 @@
 #include "synthfs/host_handle.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <limits>
+#include <memory>
+#include <utility>
 
 namespace ennead::synthfs {
 
@@ -21,6 +28,41 @@ bool writable(int flags) {
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
+// A read under way.
+struct Reading {
+    FdRef fd;
+    std::uint64_t offset;
+    std::span<std::byte> into;
+    std::size_t done = 0;
+    std::error_code failure{};
+
+    // False: what is left cannot be had without waiting, which `flags` forbid (RWF_NOWAIT).
+    bool go_on(int flags) {
+        while (done < into.size()) {
+            const iovec rest{into.data() + done, into.size() - done};
+            const ssize_t got =
+                ::preadv2(fd->get(), &rest, 1, static_cast<off_t>(offset + done), flags);
+            if (got < 0 && errno == EINTR) {
+                continue;
+            }
+            if (got < 0 && flags != 0 && (errno == EAGAIN || errno == EOPNOTSUPP)) {
+                return false;
+            }
+            if (got < 0) {
+                failure = last_error();
+            }
+            if (got <= 0) {
+                break;
+            }
+            done += static_cast<std::size_t>(got);
+        }
+        return true;
+    }
+    [[nodiscard]] Result<std::size_t> result() const {
+        return done == 0 && failure ? Result<std::size_t>(failure) : Result<std::size_t>(done);
+    }
+};
+
 }  // namespace
 
 HostFileHandle::HostFileHandle(HostNodePtr node, int flags)
@@ -28,7 +70,7 @@ HostFileHandle::HostFileHandle(HostNodePtr node, int flags)
 
 HostFileHandle::~HostFileHandle() {
     for (const auto& [client, pid] : lock_owners_) {
-        node_->locks().release(client, pid);
+        node_->release_locks(client, pid);
     }
     node_->tree().kept_descriptors -= (kept_read_ ? 1u : 0u) + (kept_write_ ? 1u : 0u);
 }
@@ -74,44 +116,97 @@ Result<FdRef> HostFileHandle::keep(FdRef& kept, bool write) {
 
 void HostFileHandle::read(RequestPtr, std::uint64_t offset, std::span<std::byte> into,
                           Reply<std::size_t> reply) {
-    reply(read_some(offset, into));
-}
-
-void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
-                           std::span<const std::byte> data, Reply<std::size_t> reply) {
-    reply(write_some(request ? request->caller() : Caller{}, offset, data));
-}
-
-Result<std::size_t> HostFileHandle::read_some(std::uint64_t offset, std::span<std::byte> into) {
     if (!readable(flags_)) {
-        return error(EBADF);
+        reply(error(EBADF));
+        return;
     }
     if (offset >= kMaxOffset) {
-        return std::size_t{0};
+        reply(std::size_t{0});
+        return;
+    }
+    const auto fd = contents(false);
+    if (!fd) {
+        reply(fd.error());
+        return;
+    }
+    const auto size = std::min<std::uint64_t>(into.size(), kMaxOffset - offset);
+    Reading reading{fd.value(), offset, into.first(static_cast<std::size_t>(size))};
+    if (!reading.go_on(may_wait(fd.value()->get()) ? RWF_NOWAIT : 0)) {
+        const auto rest = std::make_shared<Reading>(std::move(reading));
+        node_->tree().aside([rest] { rest->go_on(0); },
+                            [rest, node = node_, reply = std::move(reply)] {
+                                node->note_read();
+                                reply(rest->result());
+                            });
+        return;
+    }
+    node_->note_read();
+    reply(reading.result());
+}
+
+std::optional<Result<std::size_t>> HostFileHandle::read_at_once(
+    const Request&, std::uint64_t offset, std::span<const std::span<std::byte>> into) {
+    constexpr std::size_t kMaxPlaces = IOV_MAX;
+    std::array<iovec, kMaxPlaces> places;
+    std::uint64_t want = 0;
+    for (std::size_t i = 0; i < into.size() && i < kMaxPlaces; ++i) {
+        places[i] = {into[i].data(), into[i].size()};
+        want += into[i].size();
+    }
+    if (!readable(flags_) || into.size() > kMaxPlaces || offset >= kMaxOffset - want) {
+        return std::nullopt;
     }
     const auto fd = contents(false);
     if (!fd) {
         return fd.error();
     }
-    std::size_t done = 0;
-    const std::size_t want =
-        static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), kMaxOffset - offset));
-    while (done < want) {
-        const ssize_t got = ::pread(fd.value()->get(), into.data() + done, want - done,
-                                    static_cast<off_t>(offset + done));
-        if (got < 0 && errno == EINTR) {
-            continue;
+    const int flags = may_wait(fd.value()->get()) ? RWF_NOWAIT : 0;
+    const auto read_to = [&](std::span<const iovec> where, std::uint64_t at) {
+        return ::preadv2(fd.value()->get(), where.data(), static_cast<int>(where.size()),
+                         static_cast<off_t>(at), flags);
+    };
+    const ssize_t got = read_to(std::span(places).first(into.size()), offset);
+    if (got < 0) {
+        return std::nullopt;
+    }
+    const auto size = static_cast<std::size_t>(got);
+    if (size < want) {
+        // Is it the end of the file, or of what is at hand?
+        std::byte next;
+        const iovec there{&next, 1};
+        if (read_to({&there, 1}, offset + size) != 0) {
+            return std::nullopt;
         }
-        if (got < 0 && done == 0) {
-            return last_error();
-        }
-        if (got <= 0) {
-            break;
-        }
-        done += static_cast<std::size_t>(got);
     }
     node_->note_read();
-    return done;
+    return size;
+}
+
+// Whether a read may keep others waiting for a disk. A file system in memory does not know
+// RWF_NOWAIT, and needs none.
+bool HostFileHandle::may_wait(int fd) {
+    if (!node_->tree().offload) {
+        return false;
+    }
+    if (!on_disk_) {
+        struct statfs medium {};
+        on_disk_ = ::fstatfs(fd, &medium) != 0 ||
+                   (medium.f_type != TMPFS_MAGIC && medium.f_type != RAMFS_MAGIC);
+    }
+    return *on_disk_;
+}
+
+void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
+                           std::span<const std::byte> data, Reply<std::size_t> reply) {
+    const auto done = write_some(request ? request->caller() : Caller{}, offset, data);
+    if (!done || done.value() == 0 || (flags_ & (O_SYNC | O_DSYNC)) == 0) {
+        reply(done);
+        return;
+    }
+    node_->sync((flags_ & O_SYNC) != O_SYNC,
+                [node = node_, size = done.value(), reply = std::move(reply)](Result<> synced) {
+                    reply(synced ? Result<std::size_t>(size) : synced.error());
+                });
 }
 
 Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64_t offset,
@@ -126,12 +221,10 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
     if (!fd) {
         return fd.error();
     }
-    if ((flags_ & O_APPEND) != 0) {
-        const auto st = stat_fd(fd.value()->get());
-        if (!st) {
-            return st.error();
-        }
-        offset = static_cast<std::uint64_t>(st.value().st_size);
+    // The host finds the end: others, in other guests too, may append at the same time.
+    const bool append = (flags_ & O_APPEND) != 0;
+    if (append) {
+        offset = 0;
     }
     if (offset >= kMaxOffset) {
         return error(EFBIG);
@@ -141,8 +234,9 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
     std::size_t done = 0;
     std::error_code failure;
     while (done < want) {
-        const ssize_t put = ::pwrite(fd.value()->get(), data.data() + done, want - done,
-                                     static_cast<off_t>(offset + done));
+        const iovec rest{const_cast<std::byte*>(data.data()) + done, want - done};
+        const ssize_t put = ::pwritev2(fd.value()->get(), &rest, 1,
+                                       static_cast<off_t>(offset + done), append ? RWF_APPEND : 0);
         if (put < 0 && errno == EINTR) {
             continue;
         }
@@ -158,20 +252,16 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
     if (auto noted = node_->note_write(caller); !noted) {
         return noted.error();
     }
-    if ((flags_ & O_SYNC) == O_SYNC || (flags_ & O_DSYNC) != 0) {
-        if (auto synced = node_->sync((flags_ & O_SYNC) != O_SYNC); !synced) {
-            return synced.error();
-        }
-    }
     return done;
 }
 
 void HostFileHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {
-    reply(node_->sync(data_only));
+    node_->sync(data_only,
+                [node = node_, reply = std::move(reply)](Result<> done) { reply(done); });
 }
 
 void HostFileHandle::lock(RequestPtr, const Lock& lock, Reply<> reply) {
-    auto set = node_->locks().set(lock);
+    auto set = node_->set_lock(lock);
     if (set && lock.kind != Lock::Kind::unlock) {
         lock_owners_.emplace(lock.client, lock.pid);
     }
@@ -179,7 +269,7 @@ void HostFileHandle::lock(RequestPtr, const Lock& lock, Reply<> reply) {
 }
 
 void HostFileHandle::getlock(RequestPtr, const Lock& lock, Reply<Lock> reply) {
-    reply(node_->locks().blocking(lock));
+    reply(node_->blocking_lock(lock));
 }
 
 void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
@@ -208,7 +298,8 @@ void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_en
 }
 
 void HostDirHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {
-    reply(node_->sync(data_only));
+    node_->sync(data_only,
+                [node = node_, reply = std::move(reply)](Result<> done) { reply(done); });
 }
 
 }  // namespace ennead::synthfs

@@ -2,6 +2,7 @@
 // One open of a host tree's file or directory.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -24,6 +25,9 @@ class HostFileHandle final : public Handle {
 
     void read(RequestPtr request, std::uint64_t offset, std::span<std::byte> into,
               Reply<std::size_t> reply) override;
+    std::optional<Result<std::size_t>> read_at_once(
+        const Request& request, std::uint64_t offset,
+        std::span<const std::span<std::byte>> into) override;
     void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
                Reply<std::size_t> reply) override;
     void fsync(RequestPtr request, bool data_only, Reply<> reply) override;
@@ -33,13 +37,14 @@ class HostFileHandle final : public Handle {
   private:
     [[nodiscard]] Result<FdRef> contents(bool write);
     [[nodiscard]] Result<FdRef> keep(FdRef& kept, bool write);
-    [[nodiscard]] Result<std::size_t> read_some(std::uint64_t offset, std::span<std::byte> into);
+    [[nodiscard]] bool may_wait(int fd);
     [[nodiscard]] Result<std::size_t> write_some(const Caller& caller, std::uint64_t offset,
                                                  std::span<const std::byte> data);
 
     const HostNodePtr node_;
     const int flags_;
     FdRef kept_read_, kept_write_;
+    std::optional<bool> on_disk_;                                  // once known
     std::set<std::pair<std::string, std::uint32_t>> lock_owners_;  // who locked through this handle
 };
 

@@ -2,7 +2,9 @@
 // The POSIX record locks of one file, between owners that are (client, process) pairs.
 #include "synthfs/host_locks.h"
 
+#include <iterator>
 #include <limits>
+#include <set>
 #include <utility>
 
 namespace ennead::synthfs {
@@ -12,11 +14,11 @@ namespace {
 constexpr std::size_t kMaxRanges = 4096;
 constexpr std::uint64_t kEnd = std::numeric_limits<std::uint64_t>::max();
 
+std::uint64_t last_byte(std::uint64_t start, std::uint64_t length) {
+    return length == 0 || length - 1 > kEnd - start ? kEnd : start + (length - 1);
+}
 std::uint64_t last_byte(const Lock& lock) {
-    if (lock.length == 0 || lock.length - 1 > kEnd - lock.start) {
-        return kEnd;
-    }
-    return lock.start + (lock.length - 1);
+    return last_byte(lock.start, lock.length);
 }
 
 }  // namespace
@@ -79,6 +81,32 @@ Lock LockTable::blocking(const Lock& lock) const {
     found.pid = range->pid;
     found.client = range->client;
     return found;
+}
+
+std::vector<LockTable::Part> LockTable::strongest(std::uint64_t start, std::uint64_t length) const {
+    const std::uint64_t last = last_byte(start, length);
+    std::set<std::uint64_t> starts{start};  // of parts
+    for (const Range& range : ranges_) {
+        if (range.first > start && range.first <= last) {
+            starts.insert(range.first);
+        }
+        if (range.last >= start && range.last < last) {
+            starts.insert(range.last + 1);
+        }
+    }
+    std::vector<Part> parts;
+    for (auto at = starts.begin(); at != starts.end(); ++at) {
+        const auto next = std::next(at);
+        Part part{Lock::Kind::unlock, *at, next == starts.end() ? last : *next - 1};
+        for (const Range& range : ranges_) {
+            if (range.first <= part.first && part.last <= range.last &&
+                part.kind != Lock::Kind::write) {
+                part.kind = range.kind;
+            }
+        }
+        parts.push_back(part);
+    }
+    return parts;
 }
 
 void LockTable::release(const std::string& client, std::uint32_t pid) {

@@ -22,6 +22,14 @@ class LockTable {
 
     [[nodiscard]] bool empty() const { return ranges_.empty(); }
 
+    // A part of a file (last byte inclusive), and the strongest lock that anybody has there.
+    struct Part {
+        Lock::Kind kind;
+        std::uint64_t first, last;
+    };
+    // The parts that a range (length 0: to the end) falls into, in order and without a gap.
+    [[nodiscard]] std::vector<Part> strongest(std::uint64_t start, std::uint64_t length) const;
+
   private:
     struct Range {
         Lock::Kind kind;

@@ -330,21 +330,30 @@ Result<FdRef> HostNode::xattr_fd() {
     return share(std::move(fd.value()));
 }
 
-Result<> HostNode::sync(bool data_only) {
+void HostNode::sync(bool data_only, Reply<> reply) {
     if (tree_->revoked) {
-        return error(ESTALE);
+        reply(error(ESTALE));
+        return;
     }
     if (!upper_) {
-        return success();
+        reply(success());
+        return;
     }
-    const auto fd = is_dir() ? xattr_fd() : contents(false);
+    auto fd = is_dir() ? xattr_fd() : contents(false);
     if (!fd) {
-        return fd.error();
+        reply(fd.error());
+        return;
     }
-    if ((data_only ? ::fdatasync(fd.value()->get()) : ::fsync(fd.value()->get())) != 0) {
-        return last_error();
-    }
-    return success();
+    const auto failure = std::make_shared<std::error_code>();
+    tree_->aside(
+        [fd = std::move(fd.value()), data_only, failure] {
+            if ((data_only ? ::fdatasync(fd->get()) : ::fsync(fd->get())) != 0) {
+                *failure = last_error();
+            }
+        },
+        [failure, reply = std::move(reply)] {
+            reply(*failure ? Result<>(*failure) : Result<>(success()));
+        });
 }
 
 // A name of this node is about to go. If it is the last known one, and others than the

@@ -19,6 +19,7 @@
 #include "synthfs/host_tree.h"
 #include "synthfs/node.h"
 #include "synthfs/overlay_attr.h"
+#include "synthfs/shared_locks.h"
 
 namespace ennead::synthfs {
 
@@ -80,12 +81,15 @@ class HostNode final : public Node {
 
     // For handles.
     [[nodiscard]] HostTree& tree() { return *tree_; }
-    [[nodiscard]] LockTable& locks() { return locks_; }
+    [[nodiscard]] Result<> set_lock(const Lock& lock);
+    [[nodiscard]] Lock blocking_lock(const Lock& lock);
+    void release_locks(const std::string& client, std::uint32_t pid);
     // A descriptor to read, or to write, the contents now; the file is copied up before it is
     // written.
     [[nodiscard]] Result<FdRef> contents(bool write);
     [[nodiscard]] Result<struct stat> host_stat();
-    [[nodiscard]] Result<> sync(bool data_only);
+    // What was written reaches the disk. The node is the caller's to keep until the reply.
+    void sync(bool data_only, Reply<> reply);
     // The contents were read, or written by `caller` (null: read).
     void note_read() { stat_valid_ = false; }
     [[nodiscard]] Result<> note_write(const Caller& caller);
@@ -120,6 +124,7 @@ class HostNode final : public Node {
     [[nodiscard]] bool same_id(const struct stat& st) const;
     [[nodiscard]] Result<FdRef> dir_fd(int layer);
     [[nodiscard]] Result<FdRef> open_place(int flags);
+    [[nodiscard]] Result<FdRef> open_for_locks(int flags);
     [[nodiscard]] Result<FdRef> attr_fd();  // to set attributes by: O_PATH in direct trees
     [[nodiscard]] Result<FdRef> xattr_fd();
     void set_id(const struct stat& st);
@@ -207,7 +212,8 @@ class HostNode final : public Node {
     struct stat stat_ {};
     bool stat_valid_ = false;
     std::uint32_t changes_ = 0;  // host times are too coarse to tell two writes apart
-    LockTable locks_;
+    LockTable locks_;            // of a mapped tree, which nobody else uses
+    SharedLocks shared_locks_;   // of a direct one
 };
 
 }  // namespace ennead::synthfs

@@ -89,4 +89,13 @@ void HostTree::release(std::shared_ptr<HostNode> node) {
     releasing_ = false;
 }
 
+void HostTree::aside(std::function<void()> work, std::function<void()> then) {
+    if (offload) {
+        offload->run(std::move(work), std::move(then));
+        return;
+    }
+    work();
+    then();
+}
+
 }  // namespace ennead::synthfs

@@ -15,6 +15,7 @@
 #include "synthfs/host_dir.h"
 #include "synthfs/host_fd.h"
 #include "synthfs/host_fd_cache.h"
+#include "synthfs/offload.h"
 #include "synthfs/overlay_work.h"
 
 namespace ennead::synthfs {
@@ -54,6 +55,9 @@ struct HostTree {
     // Whether a look at the host came upon what is not to be entered.
     [[nodiscard]] bool hides(const struct stat& st) const;
 
+    // Does `work` where it may wait, and then `then`: both at once if there is no other thread.
+    void aside(std::function<void()> work, std::function<void()> then);
+
     // Lets go of a node; iterative, since each node holds its parent and a guest can nest without
     // end.
     void release(std::shared_ptr<HostNode> node);
@@ -71,8 +75,10 @@ struct HostTree {
     std::uint64_t rename_copy_files = 0, rename_copy_bytes = 0;
     std::vector<FdRef> layers;  // the layers' roots
     std::unique_ptr<OverlayWork> work;
+    std::shared_ptr<Offload> offload;  // null: everything is done on the spot
     FdCache fds;
     std::size_t kept_descriptors = 0;  // held by open handles besides the cache's
+    std::size_t locked_files = 0;      // each of which has a descriptor for it; direct trees
 
     // Live nodes of files by host inode, so that all links to one are one node; not directories,
     // and not those of lower layers, whose links part when one is copied up.

@@ -66,6 +66,10 @@ void Handle::write(RequestPtr, std::uint64_t, std::span<const std::byte>, Reply<
 void Handle::readdir(RequestPtr, std::uint64_t, std::size_t, Reply<std::vector<DirEntry>> reply) {
     reply(error(ENOTDIR));
 }
+std::optional<Result<std::size_t>> Handle::read_at_once(const Request&, std::uint64_t,
+                                                        std::span<const std::span<std::byte>>) {
+    return std::nullopt;
+}
 void Handle::fsync(RequestPtr, bool, Reply<> reply) { reply(success()); }
 void Handle::lock(RequestPtr, const Lock&, Reply<> reply) { reply(error(EOPNOTSUPP)); }
 void Handle::getlock(RequestPtr, const Lock&, Reply<Lock> reply) { reply(error(EOPNOTSUPP)); }

@@ -101,6 +101,7 @@ Result<NodePtr> make_overlay(std::vector<int> lower_fds, int upper_fd, OverlayOp
         tree->hidden.push_back({device, inode});
     }
     tree->hidden_device = options.hidden_device;
+    tree->offload = std::move(options.offload);
     tree->sync_copies = options.sync_copies;
     tree->rename_copy_files = options.rename_copy_files;
     tree->rename_copy_bytes = options.rename_copy_bytes;

@@ -7,10 +7,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "synthfs/node.h"
+#include "synthfs/offload.h"
 
 namespace ennead::synthfs {
 
@@ -29,6 +31,9 @@ struct OverlayOptions {
     // entered: EACCES.
     std::vector<std::pair<dev_t, ino_t>> hidden = {};
     dev_t hidden_device = 0;  // 0: none
+    // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
+    // it is done on the spot.
+    std::shared_ptr<Offload> offload = nullptr;
 };
 
 // `lower_fds` are the read-only layers, topmost first, which must not change; `upper_fd` is the

@@ -54,10 +54,11 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
                                           {.read_only = element.read_only,
                                            .hidden = message.hidden,
                                            .hidden_device = message.hidden_device,
-                                           .when_readable = wait_readable(io_)});
+                                           .offload = offload_,
+                                           .when_readable = wait_readable(io_, tree_)});
             break;
         case Kind::tree:
-            made = make_tree_source(io_, std::move(descriptors.front()));
+            made = make_tree_source(io_, tree_, std::move(descriptors.front()));
             break;
         case Kind::overlay: {
             const int scratch = element.read_only ? -1 : descriptors.back().release();
@@ -65,9 +66,10 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
             for (std::size_t i = 0; i < element.layers; ++i) {
                 layers.push_back(descriptors[i].release());
             }
-            made = synthfs::make_overlay(
-                std::move(layers), scratch,
-                {.hidden = message.hidden, .hidden_device = message.hidden_device});
+            made = synthfs::make_overlay(std::move(layers), scratch,
+                                         {.hidden = message.hidden,
+                                          .hidden_device = message.hidden_device,
+                                          .offload = offload_});
             break;
         }
     }

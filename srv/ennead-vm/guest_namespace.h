@@ -9,18 +9,24 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "srv/common/namespace_message.h"
 #include "synthfs/namespace.h"
+#include "synthfs/offload.h"
 
 namespace ennead::srv {
 
 // I/O thread only. Trees of the server are asked through `io`, which has to run for that.
 class GuestNamespace {
   public:
-    explicit GuestNamespace(boost::asio::io_context& io)
-        : io_(io), names_(synthfs::Namespace::make()) {}
+    // `tree` is held by who uses the nodes, and by what comes through `io`. `offload` does what may
+    // wait for the host's disks; null: it is done on the spot.
+    GuestNamespace(boost::asio::io_context& io, std::recursive_mutex& tree,
+                   std::shared_ptr<synthfs::Offload> offload)
+        : io_(io), tree_(tree), offload_(std::move(offload)), names_(synthfs::Namespace::make()) {}
 
     [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
 
@@ -37,6 +43,8 @@ class GuestNamespace {
         std::vector<Fd> descriptors) const;
 
     boost::asio::io_context& io_;
+    std::recursive_mutex& tree_;
+    const std::shared_ptr<synthfs::Offload> offload_;
     const std::shared_ptr<synthfs::Namespace> names_;
     Elements elements_;  // what is bound now, by the server's numbers
 };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Carries 9P frames between the two threads of the VM process.
+// Joins the 9P server to the guest's device, without a change of threads where nothing waits.
 #include "srv/ennead-vm/guest_root.h"
 
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
+#include <span>
 #include <utility>
 
 namespace ennead::srv {
@@ -23,17 +23,59 @@ std::size_t most_open() {
 
 }  // namespace
 
-// A request and the memory of its reply, from the vCPU thread and back.
-struct GuestRoot::Exchange {
-    std::uint64_t id = 0;
-    std::uint64_t epoch = 0;
-    std::vector<std::byte> request;
-    std::vector<std::byte> reply;
+// A request, and the memory of its reply. While the vCPU thread is inside request() it answers the
+// guest itself; what comes later is posted to it.
+class GuestRoot::Exchange final : public p9::Exchange {
+  public:
+    Exchange(GuestRoot& root, vmcore::P9Request request)
+        : root_(root), request_(std::move(request)), reply_(std::exchange(root.spare_, {})) {
+        root.places_.clear();
+        for (const std::span<vmcore::u8> place : request_.reply_places) {
+            root.places_.push_back(std::as_writable_bytes(place));
+        }
+    }
+
+    [[nodiscard]] p9::Bytes request() const override { return request_.bytes; }
+
+    std::span<std::byte> reply_space(std::size_t want) override {
+        const std::size_t size = std::min(want, request_.reply_capacity);
+        if (size > reply_.size) {
+            reply_ = {std::make_unique_for_overwrite<std::byte[]>(size), size};
+        }
+        return {reply_.bytes.get(), size};
+    }
+
+    [[nodiscard]] std::span<const std::span<std::byte>> reply_places() override {
+        return root_.places_;
+    }
+
+    void done_in_place(std::size_t size) override {
+        root_.channel().complete_in_place(request_.id, size);
+        root_.spare_ = std::move(reply_);
+    }
+
+    void done(std::size_t size) override {
+        if (root_.vcpu_->here()) {
+            root_.channel().complete(request_.id, {reply_.bytes.get(), size});
+            root_.spare_ = std::move(reply_);
+            return;
+        }
+        // A reset of the device meanwhile makes the channel forget the id.
+        root_.vcpu_->post([&root = root_, id = request_.id, size,
+                           reply = std::make_shared<Buffer>(std::move(reply_))](vmcore::Vcpu&) {
+            root.channel().complete(id, {reply->bytes.get(), size});
+        });
+    }
+
+  private:
+    GuestRoot& root_;
+    vmcore::P9Request request_;
+    Buffer reply_;
 };
 
-GuestRoot::GuestRoot(boost::asio::io_context& io, synthfs::NodePtr root, std::string client,
+GuestRoot::GuestRoot(std::recursive_mutex& tree, synthfs::NodePtr root, std::string client,
                      p9::Log log)
-    : io_(io), root_(std::move(root)), client_(std::move(client)), log_(std::move(log)) {
+    : tree_(tree), root_(std::move(root)), client_(std::move(client)), log_(std::move(log)) {
     make_server();
 }
 
@@ -46,45 +88,35 @@ void GuestRoot::make_server() {
     }
     p9::ServerOptions options;
     options.client = client_;
+    options.tree = &tree_;
+    options.steady_versions = true;
     options.log = log_;
     options.reads_on = true;
     options.max_open = std::min(options.max_open, most_open());
     options.on_end = [this](std::string_view reason) {
-        vcpu_->post([why = std::string(reason)](vmcore::Vcpu& vcpu) {
-            vcpu.machine().p9_channel().disconnect(why.c_str());
+        vcpu_->post([this, why = std::string(reason)](vmcore::Vcpu&) {
+            channel().disconnect(why.c_str());
         });
     };
     server_ = std::make_unique<p9::Server>(root_, std::move(options));
 }
 
+vmcore::P9Channel& GuestRoot::channel() {
+    return vcpu_->machine().p9_channel();
+}
+
 void GuestRoot::request(vmcore::P9Request request) {
-    auto exchange = std::make_shared<Exchange>();
-    exchange->id = request.id;
-    exchange->epoch = epoch_;
-    exchange->request = std::move(request.bytes);
-    exchange->reply.resize(request.reply_capacity);
-    boost::asio::post(
-        io_, [this, exchange = std::move(exchange)]() mutable { serve(std::move(exchange)); });
+    server_->request(std::make_unique<Exchange>(*this, std::move(request)));
+    places_.clear();
 }
 
 void GuestRoot::reset() {
-    ++epoch_;
-    boost::asio::post(io_, [this] { make_server(); });
-}
-
-void GuestRoot::serve(std::shared_ptr<Exchange> exchange) {
-    const auto done = [this, exchange](std::size_t size) {
-        vcpu_->post([this, exchange, size](vmcore::Vcpu& vcpu) {
-            if (exchange->epoch == epoch_) {
-                vcpu.machine().p9_channel().complete(exchange->id,
-                                                     std::span(exchange->reply).first(size));
-            }
-        });
-    };
-    server_->request(p9::make_exchange(exchange->request, exchange->reply, done, exchange));
+    const std::lock_guard held(tree_);
+    make_server();
 }
 
 p9::ServerCounters GuestRoot::counters() const {
+    const std::lock_guard held(tree_);
     p9::ServerCounters sum = server_->counters();
     sum.requests += earlier_.requests;
     sum.bytes_in += earlier_.bytes_in;

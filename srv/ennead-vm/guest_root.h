@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The 9P server behind the guest's virtio-9p device: takes requests from the vCPU thread, answers
-// them on the I/O thread.
+// The 9P server behind the guest's virtio-9p device. What it asks is carried out on the vCPU
+// thread, on the spot; what has to wait is answered later.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "p9/server.h"
 #include "synthfs/node.h"
@@ -14,35 +16,42 @@
 
 namespace ennead::srv {
 
-// Lives on the I/O thread; request() and reset() are called on the vCPU thread.
+// request() and reset() are called on the vCPU thread.
 class GuestRoot {
   public:
-    GuestRoot(boost::asio::io_context& io, synthfs::NodePtr root, std::string client, p9::Log log);
+    // `tree` is held by the thread that uses the nodes of `root`.
+    GuestRoot(std::recursive_mutex& tree, synthfs::NodePtr root, std::string client, p9::Log log);
 
     // Where the answers go; to be called before the guest runs.
     void attach(vmcore::Vcpu& vcpu) { vcpu_ = &vcpu; }
 
     void request(vmcore::P9Request request);
+    // Whatever the guest had open is gone, and answers to earlier requests with it.
     void reset();
 
-    // I/O thread.
+    // Any thread.
     [[nodiscard]] p9::ServerCounters counters() const;
 
   private:
-    struct Exchange;
-    void serve(std::shared_ptr<Exchange> exchange);
-    void make_server();
+    class Exchange;
+    // Memory that one exchange after the other uses.
+    struct Buffer {
+        std::unique_ptr<std::byte[]> bytes;
+        std::size_t size = 0;
+    };
 
-    boost::asio::io_context& io_;
+    void make_server();
+    [[nodiscard]] vmcore::P9Channel& channel();
+
+    std::recursive_mutex& tree_;
     synthfs::NodePtr root_;
     std::string client_;
     p9::Log log_;
     vmcore::Vcpu* vcpu_ = nullptr;
     std::unique_ptr<p9::Server> server_;
-    p9::ServerCounters earlier_;  // of servers that a reset ended
-    // Counts resets of the device, on the vCPU thread: an answer to a request from before one is
-    // not delivered, since the channel it came from is gone.
-    std::uint64_t epoch_ = 0;
+    p9::ServerCounters earlier_;                // of servers that a reset ended
+    Buffer spare_;                              // the vCPU thread's, between requests
+    std::vector<std::span<std::byte>> places_;  // of the request that is being taken
 };
 
 }  // namespace ennead::srv

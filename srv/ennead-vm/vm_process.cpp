@@ -73,6 +73,7 @@ VmProcess::~VmProcess() {
     // The vCPU thread next: it still calls into what follows.
     vcpu_ = nullptr;
     link_ = nullptr;
+    slow_io_->stop();
 }
 
 Checked<> VmProcess::build(const StartMessage& message) {
@@ -134,7 +135,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
     }
     const std::string name = "vm" + std::to_string(message.vm);
     guest_root_ = std::make_unique<GuestRoot>(
-        io_, names_.root(), name,
+        tree_, names_.root(), name,
         [name](p9::LogLevel, std::string_view line) { log_line(name + " " + std::string(line)); });
     live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root());
 
@@ -271,6 +272,7 @@ void VmProcess::serve(int link_fd) {
     p9::ServerOptions options;
     // The server is trusted, and may ask for whole trees that it hands on to other machines.
     options.max_fids = std::size_t{1} << 22;
+    options.tree = &tree_;
     options.on_end = [this](std::string_view) { io_.stop(); };
     link_ = p9::ServerConnection::start(p9::adopt_socket(io_, link_fd), live_->root(),
                                         std::move(options));
@@ -298,6 +300,7 @@ void VmProcess::await_names() {
                                       (void)send_message(kNamespaceFd, encode_answer(outcome));
                                   };
                                   if (message) {
+                                      const std::lock_guard held(tree_);
                                       names_.change(std::move(message.value()), answer);
                                   } else if (message.error().errnum != EAGAIN) {
                                       answer(message.error());

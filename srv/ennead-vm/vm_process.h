@@ -9,6 +9,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "p9/stream.h"
@@ -17,6 +18,7 @@
 #include "srv/ennead-vm/guest_namespace.h"
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/live_dir.h"
+#include "srv/ennead-vm/slow_io.h"
 #include "vmcore/machine/pc.h"
 #include "vmcore/machine/vcpu.h"
 
@@ -43,7 +45,11 @@ class VmProcess {
 
     // Ends when the vCPU thread has ended: it posts here.
     boost::asio::io_context io_;
-    GuestNamespace names_{io_};
+    // Held by the thread that uses the guest's tree: the vCPU's, which answers the guest, or the
+    // I/O thread, which serves `root`, changes the name space and brings late answers.
+    std::recursive_mutex tree_;
+    const std::shared_ptr<SlowIo> slow_io_ = std::make_shared<SlowIo>(io_, tree_);
+    GuestNamespace names_{io_, tree_, slow_io_};
     std::unique_ptr<boost::asio::posix::stream_descriptor> names_socket_;
     std::unique_ptr<GuestRoot> guest_root_;
     std::unique_ptr<LiveDir> live_;

@@ -8,33 +8,43 @@
 #include <boost/asio/post.hpp>
 #include <memory>
 
+#include "srv/common/fd.h"
+
 namespace ennead::srv {
 
-synthfs::WhenReadable wait_readable(boost::asio::io_context& io) {
-    return [&io](int fd, std::function<void()> ready) -> std::shared_ptr<void> {
+synthfs::WhenReadable wait_readable(boost::asio::io_context& io, std::recursive_mutex& tree) {
+    return [&io, &tree](int fd, std::function<void()> ready) -> std::shared_ptr<void> {
         struct Wait {
             explicit Wait(boost::asio::io_context& context) : copy(context) {}
-            boost::asio::posix::stream_descriptor copy;
-            bool over = false;
+            boost::asio::posix::stream_descriptor copy;  // the loop's
+            std::function<void()> ready;                 // the tree's; empty: nobody waits
         };
         const auto wait = std::make_shared<Wait>(io);
-        const auto done = [wait, ready = std::move(ready)](boost::system::error_code) {
+        wait->ready = std::move(ready);
+        const auto done = [wait, &tree](boost::system::error_code) {
+            const std::lock_guard held(tree);
             // What is wrong with it, its read tells.
-            if (!std::exchange(wait->over, true)) {
-                ready();
+            if (const auto tell = std::exchange(wait->ready, nullptr)) {
+                tell();
             }
         };
-        boost::system::error_code failure;
-        wait->copy.assign(fcntl(fd, F_DUPFD_CLOEXEC, 0), failure);
-        if (failure) {
-            boost::asio::post(io, [done, failure] { done(failure); });
-        } else {
+        const auto own = std::make_shared<Fd>(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        boost::asio::post(io, [wait, done, own] {
+            boost::system::error_code failure;
+            wait->copy.assign(own->get(), failure);
+            if (failure) {
+                done(failure);
+                return;
+            }
+            (void)own->release();  // the loop's now
             wait->copy.async_wait(boost::asio::posix::stream_descriptor::wait_read, done);
-        }
-        return {nullptr, [wait](void*) {
-                    wait->over = true;
-                    boost::system::error_code ignored;
-                    wait->copy.close(ignored);
+        });
+        return {nullptr, [wait, &io](void*) {
+                    wait->ready = nullptr;
+                    boost::asio::post(io, [wait] {
+                        boost::system::error_code ignored;
+                        wait->copy.close(ignored);
+                    });
                 }};
     };
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Times the same work on this host and in guests of Ennead, QEMU and v86, side by side. `make bench` calls it.
 
-Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, boot, micro) or names of
+Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, files, boot, micro) or names of
 tests; REPS, runs of each (3); SCALE, per cent of the usual work (100); CONF, settings of Ennead's machines
 (`engine=interp`); SAVE=1 puts the tables into docs/performance.md; V86=no leaves v86 out.
 """
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 
+import files
 import report
 from machines import Ennead, Failed, Guest, Native, Qemu, Tree, V86
 
@@ -39,6 +40,7 @@ class Test:
         self.part, self.kind, self.name, self.unit = part, kind, name, unit
         self.native = {"native": native}  # what the host runs (shell), by the column it is for
         self.guest = guest  # what guests run
+        self.before = None  # of work on files: what is done first, and not timed
         self.results = {}
 
     def result(self, competitor):
@@ -79,11 +81,21 @@ def real_programs():
                    f'{BENCH}/native/command "{native}"' if have else None)
 
 
+def file_work():
+    """With what serves a guest best, and with a guest that keeps nothing (`cache=none`)."""
+    for cache, kind in (("loose", "files"), ("none", "files-none")):
+        for name, line, before in files.WORK:
+            test = Test("files", kind, name if cache == "loose" else f"{name}-uncached", line, line)
+            test.before, test.cache = before, cache
+            yield test
+
+
 def every_test():
     yield from programs("programs", "integer")
     yield from programs("programs", "float")
     yield from real_programs()
     yield from programs("system", "system")
+    yield from file_work()
     yield Test("boot", "boot", "boot-to-prompt")
 
 
@@ -190,6 +202,12 @@ class Makers:
             makers["v86"] = lambda: V86(self.v86, KERNEL, self.initrds[kind])
         return makers
 
+    def with_share(self, name, share, cache):
+        root = self.root("debian")
+        if name == "QEMU":
+            return Qemu(KERNEL, root, self.tsc_khz, share, cache)
+        return Ennead(self.tree, KERNEL, root, self.settings, share, cache)
+
     def micro(self):
         kernel = os.path.join(BENCH, "micro.bin")
         makers = {"Ennead": lambda: Ennead(self.tree, kernel, None, self.settings), "QEMU": lambda: Qemu(kernel)}
@@ -248,6 +266,49 @@ def run_programs(tests, makers):
     for machine in machines.values():
         if machine:
             machine.close()
+
+
+def run_file_work(tests, makers):
+    """One cache mode. A competitor has a directory of its own: a guest that keeps what it has seen must be alone there."""
+    share = files.Share(os.path.join(BENCH, "share"))
+    cache = tests[0].cache
+    places, machines = {}, {}
+    try:
+        for name in ("native", "Ennead", "QEMU"):
+            directory = share.directory(name)
+            if name == "native":
+                machines[name] = Native()
+                places[name] = {"s": directory, "usr": os.path.join(BUILD, "guest", "debian", "usr"), "forget": "true",
+                                "files": f"{BENCH}/native/files", "command": f"{BENCH}/native/command"}
+                continue
+            machines[name] = boot_for_commands(lambda name=name: makers.with_share(name, directory, cache),
+                                               [t.result(name) for t in tests])
+            if machines[name]:
+                places[name] = {"s": machines[name].share, "usr": "/usr", "files": "/bench/files",
+                                "forget": "sync; echo 3 > /proc/sys/vm/drop_caches", "command": "/bench/command"}
+        for test in tests:
+            for _ in range(REPS):
+                for name, place in places.items():
+                    run_one(test, machines[name], place, test.result(name))
+            say(test)
+    finally:
+        for machine in machines.values():
+            if machine:
+                machine.close()
+        share.close()
+
+
+def run_one(test, machine, place, result):
+    if result.error:
+        return
+    try:
+        status, _, _ = machine.command(test.before.format(**place), PATIENCE)
+        if status != 0:
+            raise Failed("what comes before fails")
+        line = test.guest.format(**place)
+        measure(machine, f'{place["command"]} "{line}"', result)
+    except Failed as failure:
+        result.error = str(failure)
 
 
 def run_boots(test, makers):
@@ -327,6 +388,10 @@ def main():
             session = [t for t in tests if t.part in parts]
             if session:
                 run_programs(session, makers.guests(kind))
+        for kind in ("files", "files-none"):
+            session = [t for t in tests if t.kind == kind]
+            if session:
+                run_file_work(session, makers)
         for test in tests:
             if test.part == "boot":
                 run_boots(test, makers.guests("plain"))

@@ -13,8 +13,9 @@ MEGABYTES = 256
 # Ennead's default command line (vm(4)); QEMU has the same devices for it. Ennead's CPUID tells what the TSC is; in the
 # others Linux would have to calibrate it, fail at that on a busy host, and count time in ticks of 10 ms. So they are
 # told on the command line. Result.check_clock looks whether it is true.
-COMMAND_LINE = ("earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw "
-                "rootflags=trans=virtio,version=9p2000.L,cache=loose,msize=262144 init=/init panic=-1 ennead.vm=1")
+MOUNT_OPTIONS = "trans=virtio,version=9p2000.L,msize=%d,cache=%%s" % 512000  # the most that Linux's transport can do
+COMMAND_LINE = (f"earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw rootflags={MOUNT_OPTIONS} "
+                "init=/init panic=-1 ennead.vm=1")
 TSC = " tsc=reliable tsc_early_khz="
 # v86 gets its root as an initramfs and has the serial port for its console. Its TSC runs at 1 GHz.
 V86_COMMAND_LINE = "console=ttyS0 rdinit=/init panic=-1 ennead.vm=1" + TSC + "1000000"
@@ -129,17 +130,29 @@ class ProcessGuest(Guest):
 class Qemu(ProcessGuest):
     name = "QEMU"
 
-    def __init__(self, kernel, root=None, tsc_khz=None):  # the host's: TCG hands its TSC on
+    def __init__(self, kernel, root=None, tsc_khz=None, share=None, cache="loose"):  # the host's: TCG hands its TSC on
         super().__init__()
+        self.share, self.cache = "/tmp/share" if share else None, cache
         console = ["-serial", "stdio"] if root is None else [
-            "-append", f"{COMMAND_LINE}{TSC}{tsc_khz}", "-serial", "null", "-device", "virtio-rng-pci",
+            "-append", f"{COMMAND_LINE % cache}{TSC}{tsc_khz}", "-serial", "null", "-device", "virtio-rng-pci",
             "-chardev", "stdio,id=console,signal=off", "-device", "virtio-serial-pci",
             "-device", "virtconsole,chardev=console",
             "-fsdev", f"local,id=root,path={root},security_model=none,readonly=on",
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=ennead"]
+        if share:
+            console += ["-fsdev", f"local,id=share,path={share},security_model=none",
+                        "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
         self.arguments = ["qemu-system-i386", "-M", "pc", "-cpu", "max", "-accel", "tcg", "-m", str(MEGABYTES),
                           "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot",
                           "-kernel", kernel, *console]
+
+    def take_commands(self):
+        super().take_commands()
+        if self.share:
+            options = MOUNT_OPTIONS % self.cache
+            status, _, _ = self.command(f"mkdir {self.share} && mount -t 9p -o {options} share {self.share}", 30)
+            if status != 0:
+                raise Failed("the shared directory cannot be mounted")
 
 
 class V86(ProcessGuest):
@@ -182,8 +195,11 @@ class Tree:
 class Ennead(Guest):
     name = "Ennead"
 
-    def __init__(self, tree, kernel, root=None, settings=""):
+    def __init__(self, tree, kernel, root=None, settings="", share=None, cache=None):
         super().__init__()
+        self.share = "/share" if share else None
+        if cache:
+            settings += f" 'append=rootflags={MOUNT_OPTIONS % cache}'"
         words = f"mem={MEGABYTES}M kernel={kernel} {'root=' + root if root else ''} {settings}"
         new = os.open(os.path.join(tree.top, "new"), os.O_RDWR)
         try:
@@ -195,6 +211,8 @@ class Ennead(Guest):
         finally:
             os.close(new)
         self.output = self.input = None
+        if share:
+            self.write("ctl", f"bind {share} {self.share}\n".encode())
 
     def file(self, name):
         return os.path.join(self.directory, name)

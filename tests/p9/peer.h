@@ -7,15 +7,41 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "p9/codec.h"
 #include "p9/server.h"
 
 namespace ennead::p9::test {
+
+// An exchange over memory that somebody else owns and `owner` keeps alive.
+[[nodiscard]] inline ExchangePtr make_exchange(Bytes request, std::span<std::byte> reply_space,
+                                               std::function<void(std::size_t)> done,
+                                               std::shared_ptr<void> owner) {
+    class Borrowed final : public Exchange {
+      public:
+        Borrowed(Bytes request, std::span<std::byte> space, std::function<void(std::size_t)> done,
+                 std::shared_ptr<void> owner)
+            : owner_(std::move(owner)), request_(request), space_(space), done_(std::move(done)) {}
+
+        Bytes request() const override { return request_; }
+        std::span<std::byte> reply_space(std::size_t) override { return space_; }
+        void done(std::size_t size) override { done_(size); }
+
+      private:
+        std::shared_ptr<void> owner_;
+        Bytes request_;
+        std::span<std::byte> space_;
+        std::function<void(std::size_t)> done_;
+    };
+    return std::make_unique<Borrowed>(request, reply_space, std::move(done), std::move(owner));
+}
 
 inline Bytes bytes_of(std::string_view text) {
     return std::as_bytes(std::span(text));

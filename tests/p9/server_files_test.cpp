@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Attach, walk, open, read, write, locks, attributes and directories through the server.
-#include <gtest/gtest.h>
+#include <tuple>
 
 #include <dirent.h>
 
 #include <cerrno>
 #include <set>
+#include <tuple>
 
 #include "tests/p9/peer.h"
 #include "tests/p9/test_tree.h"
@@ -147,6 +148,68 @@ TEST_F(Files, data_goes_straight_into_the_reply) {
         request.span(), reply, [&](std::size_t n) { size = n; }, nullptr));
     EXPECT_EQ(size, 16u);
     EXPECT_EQ(text_of(Bytes(reply).subspan(11, 5)), "world");
+}
+
+// The transport of a guest: its reply lies in pieces.
+class Pieces final : public Exchange {
+  public:
+    struct Memory {
+        std::vector<std::vector<std::byte>> pieces;
+        std::vector<std::byte> whole = std::vector<std::byte>(1000);
+        std::size_t size = 0;
+        bool in_place = false;
+    };
+    Pieces(Bytes request, Memory& memory) : request_(request), memory_(memory) {
+        places_.assign(memory.pieces.begin(), memory.pieces.end());
+    }
+    Bytes request() const override { return request_; }
+    std::span<std::byte> reply_space(std::size_t want) override {
+        return std::span(memory_.whole).first(want);
+    }
+    std::span<const std::span<std::byte>> reply_places() override { return places_; }
+    void done(std::size_t size) override { memory_.size = size; }
+    void done_in_place(std::size_t size) override {
+        memory_.size = size;
+        memory_.in_place = true;
+    }
+
+  private:
+    Bytes request_;
+    Memory& memory_;
+    std::vector<std::span<std::byte>> places_;
+};
+
+TEST_F(Files, what_is_at_hand_is_read_to_where_the_reply_lies) {
+    peer->open(1, "hello");
+    const auto read = [&](std::uint32_t count, std::vector<std::size_t> sizes) {
+        Pieces::Memory memory;
+        for (const std::size_t size : sizes) {
+            memory.pieces.emplace_back(size, std::byte{'.'});
+        }
+        const Buffer request = frame_of(5, Tread{1, 7, count});
+        peer->server->request(std::make_unique<Pieces>(request.span(), memory));
+        std::string all;
+        if (memory.in_place) {
+            for (const auto& piece : memory.pieces) {
+                all += text_of(piece);
+            }
+        } else {
+            all = text_of(Bytes(memory.whole).first(memory.size));
+        }
+        return std::tuple(memory.in_place, memory.size, all);
+    };
+    const std::string head("\x10\0\0\0\x75\x05\0\x05\0\0\0", 11);
+    EXPECT_EQ(read(5, {100}), std::tuple(false, 16u, head + "world"));
+    world.hello->at_hand = true;
+    EXPECT_EQ(read(5, {20}), std::tuple(true, 16u, head + "world...."));
+    EXPECT_EQ(read(5, {4, 6, 3, 2, 9}), std::tuple(true, 16u, head + "world........"));
+    EXPECT_EQ(read(5, {11, 5}), std::tuple(true, 16u, head + "world"));
+    // Less room than was asked for; and no room for data at all, which the other way refuses.
+    EXPECT_EQ(std::get<1>(read(5, {11, 3})), 14u);
+    EXPECT_FALSE(std::get<0>(read(5, {11})));
+    // At the end of the file.
+    world.hello->data = "hello, ";
+    EXPECT_EQ(std::get<1>(read(5, {50})), 11u);
 }
 
 TEST_F(Files, write_changes_the_file) {

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <mutex>
+#include <thread>
 
 #include "tests/p9/peer.h"
 #include "tests/p9/test_tree.h"
@@ -31,6 +33,55 @@ struct Blocked {
         return tags;
     }
 };
+
+TEST(Tree, is_held_for_a_request_and_for_the_servers_end) {
+    World world;
+    std::recursive_mutex tree;
+    const auto is_free = [&tree] {
+        bool free = false;
+        std::thread([&] {
+            free = tree.try_lock();
+            if (free) {
+                tree.unlock();
+            }
+        }).join();
+        return free;
+    };
+    auto peer = Peer::attached(world.root, 65536, {.tree = &tree});
+    const Buffer clunk = frame_of(9, Tclunk{0});
+    std::vector<std::byte> room(100);
+    bool free_inside = true;
+    peer->server->request(make_exchange(
+        clunk.span(), room, [&](std::size_t) { free_inside = is_free(); }, nullptr));
+    EXPECT_FALSE(free_inside);
+    EXPECT_TRUE(is_free());
+    // A server that ends itself inside a request.
+    Server::Options options{.tree = &tree};
+    std::unique_ptr<Server> server;
+    options.on_end = [&](std::string_view) { server = nullptr; };
+    server = std::make_unique<Server>(world.root, std::move(options));
+    server->request(make_exchange(
+        clunk.span(), room, [](std::size_t) {}, nullptr));
+    EXPECT_EQ(server, nullptr);
+    EXPECT_TRUE(is_free());
+}
+
+TEST(Qid, version_may_be_steady) {
+    World world;
+    world.root->add("synthetic", S_IFREG | 0644)->version = 0;
+    const auto version = [](Peer& peer, std::uint32_t fid, const char* name) {
+        return peer.walk(0, fid, {name}).qids.items[0].version;
+    };
+    const auto usual = Peer::attached(world.root);
+    EXPECT_EQ(version(*usual, 1, "hello"), 7u);
+    world.hello->version = 8;
+    EXPECT_EQ(version(*usual, 2, "hello"), 8u);
+    const auto steady = Peer::attached(world.root, 65536, {.steady_versions = true});
+    EXPECT_EQ(version(*steady, 1, "hello"), 1u);
+    world.hello->version = 9;
+    EXPECT_EQ(version(*steady, 2, "hello"), 1u);
+    EXPECT_EQ(version(*steady, 3, "synthetic"), 0u);
+}
 
 TEST(Version, takes_the_smaller_msize) {
     World world;

@@ -38,6 +38,9 @@ class MemHandle final : public synthfs::Handle {
     ~MemHandle() override;
     void read(RequestPtr, std::uint64_t offset, std::span<std::byte> into,
               Reply<std::size_t> reply) override;
+    std::optional<synthfs::Result<std::size_t>> read_at_once(
+        const synthfs::Request&, std::uint64_t offset,
+        std::span<const std::span<std::byte>> into) override;
     void write(RequestPtr, std::uint64_t offset, std::span<const std::byte> data,
                Reply<std::size_t> reply) override;
     void readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
@@ -225,6 +228,7 @@ class MemNode final : public synthfs::Node {
     std::map<std::string, std::string> xattrs;
     std::vector<synthfs::Lock> locks;
     std::size_t most_per_read = ~std::size_t{0};
+    bool at_hand = false;  // read_at_once() gives it
     int handles = 0;
     // What was asked last.
     int last_flags = 0;
@@ -268,6 +272,21 @@ inline void MemHandle::read(RequestPtr, std::uint64_t offset, std::span<std::byt
         std::min({into.size(), node_->data.size() - from, node_->most_per_read});
     std::memcpy(into.data(), node_->data.data() + from, size);
     reply(size);
+}
+
+inline std::optional<synthfs::Result<std::size_t>> MemHandle::read_at_once(
+    const synthfs::Request&, std::uint64_t offset, std::span<const std::span<std::byte>> into) {
+    if (!node_->at_hand) {
+        return std::nullopt;
+    }
+    const std::size_t from = std::min<std::uint64_t>(offset, node_->data.size());
+    std::string_view rest = std::string_view(node_->data).substr(from);
+    for (const std::span<std::byte> place : into) {
+        const std::size_t n = std::min(place.size(), rest.size());
+        std::memcpy(place.data(), rest.data(), n);
+        rest.remove_prefix(n);
+    }
+    return node_->data.size() - from - rest.size();
 }
 
 inline void MemHandle::write(RequestPtr, std::uint64_t offset, std::span<const std::byte> data,

@@ -15,6 +15,8 @@ using Names = std::vector<std::string>;
 
 class GuestTree : public Tree {
   protected:
+    std::recursive_mutex guests;
+
     void SetUp() override {
         Tree::SetUp();
         fs::create_directory(scratch.path() + "/src");
@@ -270,7 +272,8 @@ TEST_F(GuestTree, a_childs_sources_are_in_the_guests_tree) {
         EXPECT_EQ(echo(line, "3/ns"), errnum) << line;
         EXPECT_EQ(cat("3/ns"), before) << line;
     }
-    EXPECT_NE(cat("3/error").find("\n    bind -bo /src /\n             ^\n"), std::string::npos) << cat("3/error");
+    EXPECT_NE(cat("3/error").find("\n    bind -bo /src /\n             ^\n"), std::string::npos)
+        << cat("3/error");
     // The host's directory of that name is not asked for; and the guest is off.
     EXPECT_EQ(say("bind /nonexistent /x\nbind '#vm' /vm\nbind -r / /all", "3/ns"), 0);
     EXPECT_EQ(cat("3/ns"), before + "bind -r / /all\nbind '#vm' /vm\nbind /nonexistent /x\n");
@@ -308,7 +311,7 @@ TEST_F(GuestTree, over_9p_modes_and_owners_are_not_its_to_change) {
     ServedTrees served(io, "vm1", [](const std::string&) {});
     auto end = served.give(tree_of("1"));
     ASSERT_TRUE(end);
-    NodePtr tree = make_tree_source(io, std::move(end.value()));
+    NodePtr tree = make_tree_source(io, guests, std::move(end.value()));
     EXPECT_EQ(cat_in(tree, "self"), "1\n");
     EXPECT_EQ(cat_in(tree, "2"), "errno " + std::to_string(ENOENT));
     EXPECT_EQ(echo_in(tree, "set mem 64M", "3/ctl"), 0);
@@ -344,7 +347,7 @@ TEST_F(GuestTree, read_only_it_makes_nothing) {
     ServedTrees served(io, "vm1", [](const std::string&) {});
     auto end = served.give(synthfs::make_read_only(tree_of("1")));
     ASSERT_TRUE(end);
-    const NodePtr tree = make_tree_source(io, std::move(end.value()));
+    const NodePtr tree = make_tree_source(io, guests, std::move(end.value()));
     EXPECT_EQ(cat_in(tree, "self"), "1\n");
     EXPECT_EQ(cat_in(tree, "new"), "errno " + std::to_string(EROFS));
     EXPECT_EQ(echo_in(tree, "stop", "1/ctl"), EROFS);

@@ -62,6 +62,8 @@ class Vcpu {
     // Power-cycles the machine; it runs on (or stays paused) from its reset state.
     void reset();
 
+    // Whether this is called on the vCPU thread; any thread.
+    [[nodiscard]] bool here() const { return std::this_thread::get_id() == thread_.get_id(); }
     // CPU time of the vCPU thread in ns; any thread.
     [[nodiscard]] u64 cpu_time_ns() const;
 

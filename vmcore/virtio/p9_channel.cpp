@@ -36,25 +36,40 @@ void P9Channel::queue_notified(unsigned /*n*/) {
         chain.gather(request.bytes);
         // The used length has 32 bits.
         request.reply_capacity = std::min<u64>(chain.writable_bytes, 0xffff'ffff);
-        pending_.emplace(request.id, std::exchange(chain, Chain{}));
+        request.reply_places =
+            pending_.emplace(request.id, std::exchange(chain, Chain{})).first->second.writable;
         hooks_.submit(std::move(request));
     }
 }
 
-void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
+// The chain that a reply of so many bytes goes to; nothing if there is none any more.
+std::optional<Chain> P9Channel::take(u64 id, std::size_t reply_size) {
     const auto at = pending_.find(id);
     if (at == pending_.end()) {
-        return;
+        return std::nullopt;
     }
-    const Chain chain = std::move(at->second);
+    Chain chain = std::move(at->second);
     pending_.erase(at);
-    if (reply.size() > chain.writable_bytes) {
+    if (reply_size > chain.writable_bytes) {
         queue_->fail("9p reply does not fit into the room given");
-        return;
+        return std::nullopt;
     }
-    chain.scatter(reply);
-    queue_->push(chain, static_cast<u32>(reply.size()));
-    queue_->signal();
+    return chain;
+}
+
+void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
+    if (const auto chain = take(id, reply.size())) {
+        chain->scatter(reply);
+        queue_->push(*chain, static_cast<u32>(reply.size()));
+        queue_->signal();
+    }
+}
+
+void P9Channel::complete_in_place(u64 id, std::size_t size) {
+    if (const auto chain = take(id, size)) {
+        queue_->push(*chain, static_cast<u32>(size));
+        queue_->signal();
+    }
 }
 
 void P9Channel::disconnect(const char* why) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ struct P9Request {
     u64 id = 0;  // never used again, not even after a reset
     std::vector<std::byte> bytes;
     std::size_t reply_capacity = 0;  // bytes of room for the reply; at least 1
+    // That room, in guest memory. It may be written until submit() returns; complete_in_place()
+    // then tells that the reply is there. Later it may not.
+    std::span<const std::span<u8>> reply_places;
 };
 
 // vCPU thread only. The server runs elsewhere: submit() posts the request to it, and its answer is
@@ -40,6 +44,8 @@ class P9Channel : public VirtioDevice {
     // fit into the request's reply_capacity; if it does not, the device stops as if the driver were
     // at fault.
     void complete(u64 id, std::span<const std::byte> reply);
+    // The same for a reply whose `size` bytes are in the request's reply_places.
+    void complete_in_place(u64 id, std::size_t size);
     // The server found a request that is not 9P: the device stops until the driver resets it.
     void disconnect(const char* why);
     // Requests submitted and not yet completed.
@@ -55,6 +61,8 @@ class P9Channel : public VirtioDevice {
     void reset() override;
 
   private:
+    [[nodiscard]] std::optional<Chain> take(u64 id, std::size_t reply_size);
+
     static constexpr u64 kFeatureMountTag = 1u << 0;
     // Linux keeps 128 scatter-gather entries for a request and more than one request in the ring.
     static constexpr u16 kQueueSizes[] = {256};

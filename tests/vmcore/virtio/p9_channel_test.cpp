@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -42,10 +43,19 @@ class P9ChannelTest : public ::testing::Test {
     }
 
     std::vector<P9Request> requests;
+    std::string in_place;  // what the server puts into the next request's place
     int resets = 0;
     P9Channel channel{"root",
                       64,
-                      {.submit = [this](P9Request r) { requests.push_back(std::move(r)); },
+                      {.submit =
+                           [this](P9Request r) {
+                               requests.push_back(std::move(r));
+                               if (!in_place.empty()) {
+                                   std::memcpy(requests.back().reply_places[0].data(),
+                                               in_place.data(), in_place.size());
+                                   channel.complete_in_place(requests.back().id, in_place.size());
+                               }
+                           },
                        .reset = [this] { ++resets; }}};
     VirtioBench bench{channel};
     std::optional<DriverRing> ring;
@@ -72,6 +82,21 @@ TEST_F(P9ChannelTest, request_is_copied_out) {
     EXPECT_EQ(reply_text(0, 8), "Rversion");
     EXPECT_EQ(ring->used(0), (std::pair<u32, u32>{0, 8}));
     EXPECT_TRUE(bench.line);
+}
+
+TEST_F(P9ChannelTest, reply_may_be_put_into_its_place_at_once) {
+    in_place = "Rread in place";
+    request(0, "Tread");
+    EXPECT_EQ(reply_text(0, 14), "Rread in place");
+    EXPECT_EQ(ring->used(0), (std::pair<u32, u32>{0, 14}));
+    EXPECT_EQ(channel.pending(), 0u);
+    channel.complete_in_place(requests[0].id, 14);  // done already
+    EXPECT_EQ(ring->used_index(), 1);
+    EXPECT_TRUE(bench.line);
+    in_place.clear();
+    request(2, "x");
+    channel.complete_in_place(requests[1].id, 17);
+    EXPECT_NE(bench.status() & PciTransport::kNeedsReset, 0);
 }
 
 TEST_F(P9ChannelTest, replies_may_come_in_any_order) {

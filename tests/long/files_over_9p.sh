@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The root over 9P as a file system: random operations against a model in the three cache modes, on the private root and on a
+# directory of the host; programs that use and wear out file systems; guests and host in one directory; a machine killed
+# while it writes. Some minutes.
+. "$(dirname "$0")/../e2e/lib.sh"
+make -s --no-print-directory -C "$here/../.." BUILD="$build" debian-checks-root >&2 ||
+    skip "there is no Debian root: its packages could not be had"
+checks=$here/checks
+mount_tree
+
+# machine CACHE: a new one that is up, the checks at /mnt, a directory of the host at /srv; sets vm.
+machine() {
+    vm=$(new_vm mem=512M root="$build/guest/debian-checks" \
+        "append=quiet rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=$1")
+    mkdir -p "$2"
+    printf '%s\n' "bind -r '$checks' /mnt" "bind '$2' /srv" start >"$mnt/$vm/ctl"
+    # shellcheck disable=SC1003
+    within 120 has_text "$mnt/$vm/log" '\h:\w$ ' || fail "no prompt" # dash expands no prompt
+}
+power_off() {
+    echo poweroff >"$mnt/$vm/cons"
+    same "$(ended "$vm")" "poweroff 0" "the machine's end"
+}
+
+# One seed gives one tree, whatever is below it. A guest without a cache cannot share mapped files.
+operations=100000
+for cache in loose mmap none; do
+    share=$work/share-$cache
+    machine $cache "$share"
+    private=
+    [ $cache != none ] || private=private
+    for dir in /srv/tree /var/tree; do
+        out=$(guest "$vm" "mkdir $dir && python3 /mnt/exerciser.py $dir 5 $operations $private" 900) ||
+            fail "cache=$cache, $dir: $out"
+        tree=$(echo "$out" | tail -n 1)
+        same "$(echo "$out" | uniq | wc -l)" 1 "cache=$cache, $dir: what is there with caches and without"
+        same "$tree" "${expected:-$tree}" "cache=$cache, $dir: the tree of this seed"
+        [ $cache = none ] || expected=$tree # without shared mappings other numbers are drawn
+    done
+    same "$(python3 "$checks/exerciser.py" digest "$share/tree")" "$tree" "cache=$cache: what the host sees"
+    expected=${expected:-}
+    guest "$vm" "sh /mnt/tools.sh /srv" 900 >"$work/tools.out" || fail "cache=$cache: $(tail -n 5 "$work/tools.out")"
+    same "$(tail -n 1 "$work/tools.out")" "all is well" "cache=$cache, a directory of the host: tools.sh"
+    if [ $cache = loose ]; then
+        guest "$vm" "mkdir /var/t && mv /var/tree /var/t/ && sh /mnt/tools.sh /var/t" 900 >"$work/tools.out" ||
+            fail "private root: $(tail -n 5 "$work/tools.out")"
+    fi
+    [ $cache != none ] || expected=
+    power_off
+done
+
+# Two guests and the host write one directory at once: every line and every file is there, whole.
+share=$work/together
+machine none "$share"
+first=$vm
+machine mmap "$share"
+second=$vm
+lines=2000
+for n in 1 2; do
+    eval "vm=\$$([ $n = 1 ] && echo first || echo second)"
+    echo "python3 /mnt/together.py /srv guest$n $lines && echo 'done'=$n" >"$mnt/$vm/cons"
+done
+python3 "$checks/together.py" "$share" host $lines
+await "$mnt/$first/log" "done=1" 300
+await "$mnt/$second/log" "done=2" 300
+same "$(sort "$share/lines" | uniq -c | awk '$1 != 1 || NF != 4' | head -n 3)" "" "lines that are torn or twice"
+same "$(wc -l <"$share/lines")" $((3 * lines)) "lines appended"
+same "$(ls "$share/files" | wc -l)" $((3 * lines)) "files made"
+same "$(cat "$share/counter")" $((3 * 200)) "what was counted under a lock"
+vm=$first && power_off
+vm=$second && power_off
+
+# Killed while it writes: what the guest was told is on the disk is there, and its private root opens again.
+share=$work/killed
+machine loose "$share"
+guest "$vm" "echo kept >/var/kept; sync"
+echo "python3 /mnt/fsync.py /srv/records" >"$mnt/$vm/cons"
+await "$mnt/$vm/log" "synced 300" 120
+echo kill >"$mnt/$vm/ctl"
+in_time 10 "the machine is dead" sh -c "grep -q '^dead' '$mnt/$vm/status'"
+told=$(tr -d '\r' <"$mnt/$vm/log" | sed -n 's/^synced \([0-9]*\)$/\1/p' | tail -n 1)
+holds "at least $told records are on the host" test "$(wc -l <"$share/records")" -ge "$told"
+same "$(head -n "$told" "$share/records" | awk '$1 != NR || length($2) != 100' | head -n 1)" "" "records that are not whole"
+: >"$mnt/$vm/log"
+echo start >"$mnt/$vm/ctl"
+# shellcheck disable=SC1003
+within 120 has_text "$mnt/$vm/log" '\h:\w$ ' || fail "no prompt after the kill"
+same "$(guest "$vm" "cat /var/kept")" kept "the private root after the kill"
+power_off
