@@ -15,8 +15,8 @@
 
 namespace ennead::synthfs {
 
-// Calls `ready` once, on a thread that owns the tree and not at once, when a read of `fd` would not wait; not
-// any more when what it gives is dropped. `fd` stays open until then.
+// Calls `ready` once, on a thread that owns the tree and not at once, when a read of `fd` would not
+// wait; not any more when what it gives is dropped. `fd` stays open until then.
 using WhenReadable = std::function<std::shared_ptr<void>(int fd, std::function<void()> ready)>;
 
 struct HostDirOptions {
