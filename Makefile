@@ -122,7 +122,9 @@ $(BUILD)/tests/vmcore_test: $(call objects,$(call sources,tests/vmcore)) $(call 
 $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(call library,synthfs)
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
-                             $(wildcard srv/ennead-vm/disk_*.cpp) $(addprefix srv/ennead-vm/,jit_dir.cpp guest_namespace.cpp slow_io.cpp)) \
+                             $(wildcard srv/ennead-vm/disk_*.cpp) \
+                             $(addprefix srv/ennead-vm/,jit_dir.cpp guest_namespace.cpp slow_io.cpp tree_source.cpp \
+                                                        wait_readable.cpp)) \
                          $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 
 # Random programs on both engines in step, some on Unicorn too. The lanes share everything but the engine, so it wants no

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "synthfs/node.h"
@@ -52,6 +53,32 @@ class OpenLimit {
     Ticket source_ = std::make_shared<char>();
 };
 
+// Tells the rest of a read(2) of Linux's v9fs, which follows an answer that was shorter than asked
+// for, from the next read(2).
+class ReadOn {
+  public:
+    // A read of `count` bytes at `offset` was answered with `size`; `most` is what one message can
+    // ask for.
+    void answered(std::uint64_t offset, std::uint32_t count, std::uint64_t size,
+                  std::uint32_t most) {
+        expected_ = size > 0 && size < count;
+        offset_ = offset + size;
+        rest_ = static_cast<std::uint32_t>(count - size);
+        cut_ = count >= most;
+    }
+    // Whether this is it; asked of each read once. A read(2) of more than a message can ask for has
+    // a rest of any size from there on.
+    [[nodiscard]] bool is_rest(std::uint64_t offset, std::uint32_t count) {
+        return std::exchange(expected_, false) && offset == offset_ &&
+               (count == rest_ || (cut_ && count > rest_));
+    }
+
+  private:
+    bool expected_ = false, cut_ = false;
+    std::uint64_t offset_ = 0;
+    std::uint32_t rest_ = 0;
+};
+
 struct Fid {
     enum class Use { node, file, xattr_read, xattr_write };
 
@@ -65,6 +92,7 @@ struct Fid {
     synthfs::HandlePtr handle;
     int flags = 0;  // O_*
     bool remove_on_close = false;
+    ReadOn read_on;  // of a stream
     // Of a directory read in 9P2000: where on the wire the next read goes on, where in the handle,
     // and records that did not fit.
     std::uint64_t stat_offset = 0, stat_cookie = 0;

@@ -215,9 +215,27 @@ void Session::on(const OpPtr& op, const Tread& m) {
         return;
     }
     const auto handle = fid->handle;
-    handle->read(op->request(), m.offset, room, when<std::size_t>(op, [op, room](std::size_t size) {
-                     size <= room.size() ? op->answer_data<Rread>(room.first(size)) : op->fail(EIO);
-                 }));
+    const auto give = [op, room](std::size_t size) {
+        size <= room.size() ? op->answer_data<Rread>(room.first(size)) : op->fail(EIO);
+    };
+    if (!options_.reads_on || !node.is_stream() || (fid->flags & O_NONBLOCK) != 0) {
+        handle->read(op->request(), m.offset, room, when<std::size_t>(op, give));
+        return;
+    }
+    const bool rest = fid->read_on.is_rest(m.offset, m.count);
+    if (rest) {
+        op->act_on(fid, true);
+    }
+    handle->read(op->request(), m.offset, room,
+                 [give = when<std::size_t>(op, give), fid, rest, offset = m.offset, count = m.count,
+                  most = msize() - std::uint32_t{kIoHeaderSize}](synthfs::Result<std::size_t> got) {
+                     if (got) {
+                         fid->read_on.answered(offset, count, got.value(), most);
+                     } else if (rest && got.error() == synthfs::error(EAGAIN)) {
+                         got = synthfs::error(EINTR);
+                     }
+                     give(std::move(got));
+                 });
 }
 
 void Session::on(const OpPtr& op, const Twrite& m) {

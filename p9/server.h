@@ -32,6 +32,10 @@ struct ServerOptions {
     std::size_t max_pending = 1024;
     // Whom this connection's record locks belong to, among all connections to the same files.
     std::string client = "9p";
+    // The client is Linux's v9fs, which reads on until a read(2) has all the bytes it asked for, or
+    // is given none or an error; of an error behind bytes it says nothing. So of a stream the rest
+    // of such a read is answered with what is there, or EINTR, and never waits (see ReadOn).
+    bool reads_on = false;
     // Who acts, whatever an attach says; nothing: the user that it names.
     std::optional<synthfs::Caller> caller{};
     // Who acts when an attach names nobody by number (n_uname ~0, and all of 9P2000): nobody.

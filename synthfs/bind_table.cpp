@@ -58,16 +58,34 @@ Checked<std::string> clean_path(const Command& line, std::size_t word, const cha
     return clean.empty() ? "/" : clean;
 }
 
+// A path below `n`, as clean as the others.
+Checked<std::string> clean_mounted(const Command& line, std::size_t word) {
+    Command rooted = line;
+    rooted.words[word].text.insert(0, 1, '/');
+    auto clean = clean_path(rooted, word, "source", false);
+    if (!clean) {
+        Fault fault = clean.error();
+        fault.command = line.line;
+        return fault;
+    }
+    std::string path = clean.value().substr(1);
+    if (!is_mounted_source(path)) {
+        return at_word(make_fault(EINVAL, "source: after n/ comes the name of a mounted tree"),
+                       line, word);
+    }
+    return path;
+}
+
 Checked<std::string> parse_source(const Command& line, std::size_t word) {
     const std::string& source = line.words[word].text;
-    if (source == kRamSource) {
+    if (source == kRamSource || source == kVmSource) {
         return source;
     }
-    if (source == "#vm" || source.starts_with("#vm/")) {
-        return at_word(make_fault(EOPNOTSUPP, "#vm cannot be bound yet"), line, word);
-    }
     if (source.starts_with('#')) {
-        return at_word(make_fault(EINVAL, "no such source; there is #ram"), line, word);
+        return at_word(make_fault(EINVAL, "no such source; there are #ram and #vm"), line, word);
+    }
+    if (is_mounted_source(source)) {
+        return clean_mounted(line, word);
     }
     return clean_path(line, word, "source", true);
 }
@@ -181,6 +199,11 @@ Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
             make_fault(EINVAL, "%s needs no overlay: it is the VM's own", bind.source.c_str()),
             line, word);
     }
+    if (bind.overlay && (bind.source == kVmSource || is_mounted_source(bind.source))) {
+        return at_word(make_fault(EOPNOTSUPP, "an overlay is made over host directories, not %s",
+                                  bind.source.c_str()),
+                       line, word);
+    }
     return bind;
 }
 
@@ -220,6 +243,24 @@ Checked<> BindTable::check(const Command& line) {
     }
     return at_word(make_fault(EINVAL, "a line is bind or unbind, not %s", line.verb().c_str()),
                    line, 0);
+}
+
+Checked<std::string> BindTable::source_of(const Command& line) {
+    auto parsed = parse_bind(line);
+    if (!parsed) {
+        return parsed.error();
+    }
+    return std::move(parsed.value().source);
+}
+
+std::size_t BindTable::count_of(std::string_view source) const {
+    std::size_t count = 0;
+    for (const BindPoint& point : points_) {
+        for (const BindElement& element : point.elements) {
+            count += element.sources.front() == source ? 1 : 0;
+        }
+    }
+    return count;
 }
 
 Checked<> BindTable::apply(const Command& line, const std::string& default_root) {

@@ -15,13 +15,19 @@ namespace ennead::synthfs {
 
 // The source that is an empty tree in memory.
 inline constexpr std::string_view kRamSource = "#ram";
+// The source that is the VM's own directory and those of the VMs below it.
+inline constexpr std::string_view kVmSource = "#vm";
+// `n/name` and what is below: a tree that the server has mounted.
+[[nodiscard]] inline bool is_mounted_source(std::string_view source) {
+    return source.starts_with("n/");
+}
 // Sources at all targets together; each takes a descriptor or two. EDQUOT above it.
 inline constexpr std::size_t kMaxSources = 64;
 
 // One member of the union at a target.
 struct BindElement {
-    // Absolute host paths, or kRamSource alone. More than one, topmost first, only in an overlay.
-    // The empty string stands for the default root.
+    // Absolute host paths; or, alone, kRamSource, kVmSource or a mounted tree. More than one,
+    // topmost first, only in an overlay. The empty string stands for the default root.
     std::vector<std::string> sources;
     bool overlay = false;
     bool create = false;
@@ -49,13 +55,19 @@ class BindTable {
     // `bind [-abcor] source target` and `unbind [source] target`, for `bind` and `unbind` in any
     // file that takes them. `default_root` is the directory that the default root shows now.
     //
-    // EINVAL: bad flags, a path that is not absolute, `..` in a target. EOPNOTSUPP: a source that
-    // there is no support for. EEXIST: the source is in that union already. ENOENT: not bound
-    // there. EDQUOT: too many sources. After a fault the table is as it was.
+    // EINVAL: bad flags, a path that is not absolute, `..` in a target or below `n/`. EOPNOTSUPP:
+    // an overlay of what is no host directory. EEXIST: the source is in that union already. ENOENT:
+    // not bound there. EDQUOT: too many sources. After a fault the table is as it was.
     [[nodiscard]] Checked<> apply(const Command& line, const std::string& default_root);
 
     // What apply() would say of the line by itself, whatever is bound: form, flags, paths.
     [[nodiscard]] static Checked<> check(const Command& line);
+
+    // The source of a `bind` line, as it is kept: paths are clean.
+    [[nodiscard]] static Checked<std::string> source_of(const Command& line);
+
+    // Elements, at all targets, of this source.
+    [[nodiscard]] std::size_t count_of(std::string_view source) const;
 
     // Sorted by target.
     [[nodiscard]] const std::vector<BindPoint>& points() const { return points_; }

@@ -132,6 +132,9 @@ Result<HandlePtr> HostNode::open_handle(const Caller& caller, int flags) {
     if (wants_write(flags) && !tree_->upper) {
         return error(EROFS);
     }
+    if (is_foreign()) {
+        return open_foreign(flags);
+    }
     if ((flags & O_TRUNC) != 0) {
         SetAttr empty;
         empty.size = 0;

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,6 +14,10 @@
 #include "synthfs/offload.h"
 
 namespace ennead::synthfs {
+
+// Calls `ready` once, on a thread that owns the tree and not at once, when a read of `fd` would not
+// wait; not any more when what it gives is dropped. `fd` stays open until then.
+using WhenReadable = std::function<std::shared_ptr<void>(int fd, std::function<void()> ready)>;
 
 struct HostDirOptions {
     bool read_only = false;
@@ -29,6 +34,9 @@ struct HostDirOptions {
     // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
     // it is done on the spot.
     std::shared_ptr<Offload> offload = nullptr;
+    // For files that another server makes up, in whose reads one may have to wait; without it such
+    // reads answer EAGAIN.
+    WhenReadable when_readable = {};
 };
 
 // `root_fd` (O_PATH | O_DIRECTORY suffices) is owned from here on, also on failure.

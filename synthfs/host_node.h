@@ -53,6 +53,7 @@ class HostNode final : public Node {
 
     Identity identity() const override;
     mode_t type() const override { return type_; }
+    bool is_stream() const override { return stream_; }
     void getattr(RequestPtr request, Reply<Attr> reply) override;
     void setattr(RequestPtr request, SetAttr change, Reply<> reply) override;
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override;
@@ -142,6 +143,10 @@ class HostNode final : public Node {
     [[nodiscard]] Result<std::optional<DirEntry>> describe(int layer, int dir, std::string name,
                                                            unsigned char type, HostId id);
 
+    // Files that another server makes up (foreign_handle.cpp).
+    [[nodiscard]] bool is_foreign();
+    [[nodiscard]] Result<HandlePtr> open_foreign(int flags);
+
     // Attributes (host_attr.cpp).
     [[nodiscard]] Result<Attr> get_attr();
     [[nodiscard]] Result<> set_attr(const Caller& caller, const SetAttr& change);
@@ -203,6 +208,7 @@ class HostNode final : public Node {
     FdRef pinned_;               // of a file without known names
     GuestAttr attr_;             // mapped trees only
     bool may_have_capability_ = true;
+    bool stream_ = false;  // known once it was opened
     struct stat stat_ {};
     bool stat_valid_ = false;
     std::uint32_t changes_ = 0;  // host times are too coarse to tell two writes apart

@@ -68,6 +68,13 @@ void HostTree::revoke() {
         layer = share(HostFd());
     }
     work.reset();  // and with it the lock on the scratch directory
+    // An answer may lead to anything.
+    while (!on_revoke.empty()) {
+        const auto next = on_revoke.begin();
+        const auto tell = std::move(next->second);
+        on_revoke.erase(next);
+        tell();
+    }
 }
 
 bool HostTree::hides(const struct stat& st) const {

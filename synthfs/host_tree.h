@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "synthfs/host_dir.h"
 #include "synthfs/host_fd.h"
 #include "synthfs/host_fd_cache.h"
 #include "synthfs/offload.h"
@@ -86,6 +87,12 @@ struct HostTree {
     std::unordered_map<HostId, HostNode*, HostIdHash> by_id;
     // Live nodes by Identity::path; used where layers are merged, to keep it unique.
     std::unordered_map<std::uint64_t, HostNode*> by_path;
+
+    // Of files that another server makes up: which devices are FUSE's, HostDirOptions'
+    // when_readable, and what to call when the tree is revoked, by the handle.
+    std::unordered_map<dev_t, bool> on_fuse;
+    WhenReadable when_readable;
+    std::unordered_map<const void*, std::function<void()>> on_revoke;
 
   private:
     std::vector<dev_t> devices_;  // their index + 1 is the top four bits of a number

@@ -22,8 +22,11 @@ using Kind = NamespaceMessage::Kind;
 // Larger than any that is sent: 64 sources, each with a target that has its own line.
 constexpr std::size_t kMaxText = 512 * 1024;
 
-constexpr std::pair<Kind, const char*> kKinds[] = {
-    {Kind::known, "known"}, {Kind::host, "host"}, {Kind::overlay, "overlay"}, {Kind::ram, "ram"}};
+constexpr std::pair<Kind, const char*> kKinds[] = {{Kind::known, "known"},
+                                                   {Kind::host, "host"},
+                                                   {Kind::overlay, "overlay"},
+                                                   {Kind::ram, "ram"},
+                                                   {Kind::tree, "tree"}};
 
 const char* name_of(Kind kind) {
     for (const auto& [known, name] : kKinds) {
@@ -104,6 +107,7 @@ std::size_t NamespaceMessage::Element::descriptors() const {
         case Kind::ram:
             return 0;
         case Kind::host:
+        case Kind::tree:
             return 1;
         case Kind::overlay:
             return layers + (read_only ? 0u : 1u);

@@ -29,6 +29,7 @@ struct NamespaceMessage {
         host,     // a host directory, as it is
         overlay,  // directories merged, under a scratch directory unless read-only
         ram,      // an empty tree in memory
+        tree,     // one that is served over 9P
     };
     struct Element {
         Kind kind = Kind::known;
@@ -38,8 +39,9 @@ struct NamespaceMessage {
         unsigned layers = 0;           // overlay
         std::uint64_t size_bytes = 0;  // ram: the most it may take
 
-        // O_PATH directories it comes with: a host directory; an overlay's layers, topmost first,
-        // and then its scratch directory.
+        // What it comes with, O_PATH directories: a host directory; an overlay's layers, topmost
+        // first, and then its scratch directory. Of a tree it is a stream socket, at whose other
+        // end the server speaks 9P2000.L.
         [[nodiscard]] std::size_t descriptors() const;
         bool operator==(const Element&) const = default;
     };

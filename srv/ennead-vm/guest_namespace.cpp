@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "srv/ennead-vm/tree_source.h"
+#include "srv/ennead-vm/wait_readable.h"
 #include "synthfs/host_dir.h"
 #include "synthfs/overlay.h"
 #include "synthfs/ram_tree.h"
@@ -52,7 +54,11 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
                                           {.read_only = element.read_only,
                                            .hidden = message.hidden,
                                            .hidden_device = message.hidden_device,
-                                           .offload = offload_});
+                                           .offload = offload_,
+                                           .when_readable = wait_readable(io_, tree_)});
+            break;
+        case Kind::tree:
+            made = make_tree_source(io_, tree_, std::move(descriptors.front()));
             break;
         case Kind::overlay: {
             const int scratch = element.read_only ? -1 : descriptors.back().release();

@@ -3,9 +3,13 @@
 // says so.
 #pragma once
 
+#include <utility>
+// Asio 1.74 forgets <utility> under C++20, so it comes first.
+#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -15,12 +19,14 @@
 
 namespace ennead::srv {
 
-// I/O thread only.
+// I/O thread only. Trees of the server are asked through `io`, which has to run for that.
 class GuestNamespace {
   public:
-    // `offload` does what may wait for the host's disks; null: it is done on the spot.
-    explicit GuestNamespace(std::shared_ptr<synthfs::Offload> offload)
-        : offload_(std::move(offload)), names_(synthfs::Namespace::make()) {}
+    // `tree` is held by who uses the nodes, and by what comes through `io`. `offload` does what may
+    // wait for the host's disks; null: it is done on the spot.
+    GuestNamespace(boost::asio::io_context& io, std::recursive_mutex& tree,
+                   std::shared_ptr<synthfs::Offload> offload)
+        : io_(io), tree_(tree), offload_(std::move(offload)), names_(synthfs::Namespace::make()) {}
 
     [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
 
@@ -36,6 +42,8 @@ class GuestNamespace {
         const NamespaceMessage& message, const NamespaceMessage::Element& element,
         std::vector<Fd> descriptors) const;
 
+    boost::asio::io_context& io_;
+    std::recursive_mutex& tree_;
     const std::shared_ptr<synthfs::Offload> offload_;
     const std::shared_ptr<synthfs::Namespace> names_;
     Elements elements_;  // what is bound now, by the server's numbers

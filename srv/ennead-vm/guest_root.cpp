@@ -79,6 +79,7 @@ void GuestRoot::make_server() {
     options.tree = &tree_;
     options.steady_versions = true;
     options.log = log_;
+    options.reads_on = true;
     options.max_fids = options.max_open = most_files_;
     options.on_end = [this](std::string_view reason) {
         vcpu_->post([this, why = std::string(reason)](vmcore::Vcpu&) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -121,13 +122,23 @@ Checked<> VmProcess::build(const StartMessage& message) {
     if (!names) {
         return names.error();
     }
-    Checked<> taken = make_fault(EPROTO, "name space: not built at once");
+    const auto taken = std::make_shared<std::optional<Checked<>>>();
     names_.change(std::move(names.value()),
-                  [&taken](Checked<> outcome) { taken = std::move(outcome); });
-    if (!taken) {
-        return taken.error();
+                  [taken](Checked<> outcome) { *taken = std::move(outcome); });
+    // A target may lie in a tree that the server has to be asked about.
+    constexpr std::chrono::seconds kPatience{20};
+    for (const auto limit = std::chrono::steady_clock::now() + kPatience;
+         !*taken && std::chrono::steady_clock::now() < limit;) {
+        io_.restart();
+        io_.run_one_until(limit);
     }
-    if (auto answered = send_message(kNamespaceFd, encode_answer(taken)); !answered) {
+    if (!*taken) {
+        return make_fault(ETIMEDOUT, "name space: a tree that is bound does not answer");
+    }
+    if (!**taken) {
+        return (**taken).error();
+    }
+    if (auto answered = send_message(kNamespaceFd, encode_answer(**taken)); !answered) {
         return answered.error();
     }
     const std::string name = "vm" + std::to_string(message.vm);
@@ -267,6 +278,8 @@ vmcore::MachineHooks VmProcess::hooks() {
 
 void VmProcess::serve(int link_fd) {
     p9::ServerOptions options;
+    // The server is trusted, and may ask for whole trees that it hands on to other machines.
+    options.max_fids = std::size_t{1} << 22;
     options.tree = &tree_;
     options.on_end = [this](std::string_view) { io_.stop(); };
     link_ = p9::ServerConnection::start(p9::adopt_socket(io_, link_fd), live_->root(),
@@ -274,6 +287,7 @@ void VmProcess::serve(int link_fd) {
     names_socket_ = std::make_unique<boost::asio::posix::stream_descriptor>(io_, kNamespaceFd);
     await_names();
     const auto guard = boost::asio::make_work_guard(io_);
+    io_.restart();
     io_.run();
 }
 

@@ -49,7 +49,7 @@ class VmProcess {
     // I/O thread, which serves `root`, changes the name space and brings late answers.
     std::recursive_mutex tree_;
     const std::shared_ptr<SlowIo> slow_io_ = std::make_shared<SlowIo>(io_, tree_);
-    GuestNamespace names_{slow_io_};
+    GuestNamespace names_{io_, tree_, slow_io_};
     std::unique_ptr<boost::asio::posix::stream_descriptor> names_socket_;
     std::unique_ptr<GuestRoot> guest_root_;
     std::unique_ptr<LiveDir> live_;

@@ -85,6 +85,9 @@ App::App(StateDir state, bool listen_anyway, std::function<void(std::string)> lo
         .io = io_, .hidden = services_.hidden, .anyway = listen_anyway, .log = services_.log});
     mounts_ = std::make_unique<Mounts>(Mounts::Options{
         .io = io_, .hidden = services_.hidden, .errors = errors_->sink(), .log = services_.log});
+    services_.mounted = [this]() -> synthfs::NodePtr {
+        return mounts_ ? mounts_->directory() : nullptr;
+    };
     std::vector<synthfs::Verb> verbs = mounts_->verbs();
     std::ranges::move(exports_->verbs(), std::back_inserter(verbs));
     root_ = make_top_dir({.table = table_,

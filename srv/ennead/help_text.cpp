@@ -50,9 +50,10 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
-    timeout TIME (after start; 0: none)
+    timeout TIME (after start; 0: none)   nest N (levels of VMs its guest may make)   cap N (how many)
 
-Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
+Name spaces: `bind $PWD /src`, source a host directory, '#ram' (memory), n/NAME, or '#vm' (the VM's
+    own directory and the VMs that its guest makes); at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only
     -o overlay: changes go to the VM's scratch layer
 

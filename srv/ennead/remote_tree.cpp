@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Dials, attaches, dials again; and the node that hands everything on while it can.
+// Dials, attaches, dials again.
 #include "srv/ennead/remote_tree.h"
 
 #include <fcntl.h>
@@ -7,184 +7,24 @@
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/system/system_error.hpp>
 #include <cstring>
-#include <ctime>
 #include <utility>
+
+#include "srv/common/stand_in_dir.h"
 
 namespace ennead::srv {
 
 using boost::system::error_code;
-using synthfs::HandlePtr;
-using synthfs::Node;
 using synthfs::NodePtr;
 using synthfs::Reply;
 using synthfs::RequestPtr;
 using synthfs::Result;
-
-namespace {
-
-class EmptyListing final : public synthfs::Handle {
-    void readdir(RequestPtr, std::uint64_t, std::size_t,
-                 Reply<std::vector<synthfs::DirEntry>> reply) override {
-        reply(std::vector<synthfs::DirEntry>());
-    }
-};
-
-// Where the other tree's root shows.
-class RemoteTop final : public Node {
-  public:
-    explicit RemoteTop(std::weak_ptr<RemoteTree> tree) : tree_(std::move(tree)) {
-        clock_gettime(CLOCK_REALTIME, &since_);
-    }
-
-    synthfs::Identity identity() const override { return {source_, 1, 0}; }
-    mode_t type() const override { return S_IFDIR; }
-
-    // A directory that can be looked at, whatever has become of what is in it.
-    void getattr(RequestPtr request, Reply<synthfs::Attr> reply) override {
-        if (const NodePtr root = remote()) {
-            root->getattr(std::move(request), [identity = identity(), reply = std::move(reply)](
-                                                  Result<synthfs::Attr> attr) {
-                if (attr) {
-                    attr.value().identity = identity;
-                }
-                reply(std::move(attr));
-            });
-            return;
-        }
-        synthfs::Attr attr;
-        attr.mode = S_IFDIR | 0555;
-        attr.uid = geteuid();
-        attr.gid = getegid();
-        attr.nlink = 2;
-        attr.atime = attr.mtime = attr.ctime = since_;
-        attr.identity = identity();
-        reply(attr);
-    }
-    void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
-        const auto tree = tree_.lock();
-        if (tree && !tree->root() && tree->in_union() && (flags & O_ACCMODE) == O_RDONLY) {
-            reply(HandlePtr(std::make_shared<EmptyListing>()));
-        } else if (const NodePtr root = wanted(request, reply)) {
-            root->open(std::move(request), flags, std::move(reply));
-        }
-    }
-    void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
-        const auto tree = tree_.lock();
-        if (tree && !tree->root() && tree->in_union()) {
-            reply(synthfs::error(ENOENT));
-        } else if (const NodePtr root = wanted(request, reply)) {
-            root->walk(std::move(request), std::move(name), std::move(reply));
-        }
-    }
-    void setattr(RequestPtr request, synthfs::SetAttr change, Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->setattr(std::move(request), change, std::move(reply));
-        }
-    }
-    void statfs(RequestPtr request, Reply<synthfs::StatFs> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->statfs(std::move(request), std::move(reply));
-        }
-    }
-    void create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
-                Reply<synthfs::Created> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->create(std::move(request), std::move(name), flags, mode, gid, std::move(reply));
-        }
-    }
-    void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
-               Reply<NodePtr> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->mkdir(std::move(request), std::move(name), mode, gid, std::move(reply));
-        }
-    }
-    void symlink(RequestPtr request, std::string name, std::string target, gid_t gid,
-                 Reply<NodePtr> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->symlink(std::move(request), std::move(name), std::move(target), gid,
-                          std::move(reply));
-        }
-    }
-    void mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev, gid_t gid,
-               Reply<NodePtr> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->mknod(std::move(request), std::move(name), mode, rdev, gid, std::move(reply));
-        }
-    }
-    void link(RequestPtr request, std::string name, NodePtr target, Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->link(std::move(request), std::move(name), std::move(target), std::move(reply));
-        }
-    }
-    void unlink(RequestPtr request, std::string name, bool directory, Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->unlink(std::move(request), std::move(name), directory, std::move(reply));
-        }
-    }
-    void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
-                Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            if (const auto top = std::dynamic_pointer_cast<RemoteTop>(new_parent)) {
-                const NodePtr other = top->remote();
-                new_parent = other ? other : new_parent;
-            }
-            root->rename(std::move(request), std::move(name), std::move(new_parent),
-                         std::move(new_name), std::move(reply));
-        }
-    }
-    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->getxattr(std::move(request), std::move(name), std::move(reply));
-        }
-    }
-    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->listxattr(std::move(request), std::move(reply));
-        }
-    }
-    void setxattr(RequestPtr request, std::string name, std::string value, int flags,
-                  Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->setxattr(std::move(request), std::move(name), std::move(value), flags,
-                           std::move(reply));
-        }
-    }
-    void removexattr(RequestPtr request, std::string name, Reply<> reply) override {
-        if (const NodePtr root = wanted(request, reply)) {
-            root->removexattr(std::move(request), std::move(name), std::move(reply));
-        }
-    }
-
-  private:
-    [[nodiscard]] NodePtr remote() const {
-        const auto tree = tree_.lock();
-        return tree ? tree->root() : nullptr;
-    }
-    // Without a connection the answer is given here.
-    template <class T>
-    NodePtr wanted(const RequestPtr& request, const Reply<T>& reply) const {
-        NodePtr root = remote();
-        if (!root) {
-            const auto tree = tree_.lock();
-            request->explain(tree ? tree->address().text() + ": " + tree->reason()
-                                  : std::string("no longer mounted"));
-            reply(synthfs::error(EIO));
-        }
-        return root;
-    }
-
-    const std::weak_ptr<RemoteTree> tree_;
-    const std::uint64_t source_ = synthfs::next_source();
-    std::timespec since_{};
-};
-
-}  // namespace
 
 template <class... Args>
 auto RemoteTree::in_attempt(void (RemoteTree::*method)(Args...)) {
@@ -198,7 +38,26 @@ auto RemoteTree::in_attempt(void (RemoteTree::*method)(Args...)) {
 
 std::shared_ptr<RemoteTree> RemoteTree::start(Address address, Options options) {
     std::shared_ptr<RemoteTree> tree(new RemoteTree(std::move(address), std::move(options)));
-    tree->node_ = std::make_shared<RemoteTop>(tree);
+    const std::weak_ptr weak = tree;
+    tree->node_ = make_stand_in(
+        {.find =
+             [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
+                 const auto tree = weak.lock();
+                 if (tree && tree->root()) {
+                     reply(tree->root());
+                     return;
+                 }
+                 request->explain(tree ? tree->address().text() + ": " + tree->reason()
+                                       : std::string("no longer mounted"));
+                 reply(synthfs::error(EIO));
+             },
+         .passed_over =
+             [weak] {
+                 const auto tree = weak.lock();
+                 return tree && !tree->root() && tree->in_union();
+             },
+         .uid = geteuid(),
+         .gid = getegid()});
     tree->attempt();
     return tree;
 }

@@ -30,38 +30,6 @@ Command conf_line(const Setting& setting) {
                    .words = {{setting.key, setting.column}, {setting.value, value_column}}};
 }
 
-synthfs::SynthNodePtr make_new(const TopDir& top) {
-    VmTable& table = top.table;
-    synthfs::CloneFile file;
-    file.mode = 0600;
-    file.errors = top.errors->sink();
-    file.check = [&table](const Setting& setting) -> Checked<> {
-        Settings trial = table.defaults();
-        return trial.apply({conf_line(setting)});
-    };
-    file.make = [&table](RequestPtr, std::vector<Setting> given, CheckedReply<std::string> reply) {
-        std::vector<Command> lines;
-        for (const Setting& setting : given) {
-            lines.push_back(conf_line(setting));
-        }
-        Settings settings = table.defaults();
-        if (auto applied = settings.apply(lines); !applied) {
-            reply(applied.error());
-            return;
-        }
-        auto vm = table.make(settings);
-        if (vm) {
-            if (!lines.empty()) {
-                vm.value()->touch();
-            }
-            reply(std::to_string(vm.value()->number()) + '\n');
-        } else {
-            reply(vm.error());
-        }
-    };
-    return synthfs::make_clone_file(std::move(file));
-}
-
 synthfs::SynthNodePtr make_ctl(const TopDir& top) {
     synthfs::CtlFile ctl{.mode = 0600, .name = "ctl", .errors = top.errors->sink(), .verbs = {}};
     ctl.verbs.push_back({.name = "quit",
@@ -100,38 +68,108 @@ synthfs::SynthNodePtr make_fixed_text(const TopDir& top, const char* name,
          .text = [text = std::move(text)]() -> Checked<std::string> { return text(); }});
 }
 
-synthfs::DirectoryHooks make_hooks(VmTable& table) {
-    synthfs::DirectoryHooks hooks;
-    hooks.mkdir = [&table](RequestPtr, const std::string& name,
-                           CheckedReply<synthfs::NodePtr> reply) { reply(table.make_named(name)); };
-    const auto remove = [&table](const std::string& name) -> Checked<> {
-        const auto vm = table.find(name);
+// The VM that `above` is, kept while it is in use; null at the top.
+Checked<std::shared_ptr<Vm>> take(const Above& above) {
+    auto vm = above ? above->lock() : nullptr;
+    if (above && !vm) {
+        return make_fault(ENODEV, "the VM was destroyed");
+    }
+    return vm;
+}
+
+}  // namespace
+
+synthfs::SynthNodePtr make_new_file(VmTable& table, synthfs::ErrorSink errors, Above above) {
+    synthfs::CloneFile file;
+    file.mode = 0600;
+    file.errors = std::move(errors);
+    file.check = [&table, above](const Setting& setting) -> Checked<> {
+        const auto vm = take(above);
         if (!vm) {
-            return make_fault(EPERM, "%s is not a VM", name.c_str());
+            return vm.error();
         }
-        if (vm->active()) {
-            return make_fault(EBUSY, "VM %u is %s", vm->number(), state_name(vm->state()));
-        }
-        table.destroy(*vm);
-        return synthfs::success();
+        Settings trial = table.settings_for(vm.value().get());
+        return table.apply(trial, vm.value().get(), {conf_line(setting)});
     };
-    hooks.rmdir = [remove](RequestPtr, const std::string& name, CheckedReply<> reply) {
-        reply(remove(name));
+    file.make = [&table, above](RequestPtr, std::vector<Setting> given,
+                                CheckedReply<std::string> reply) {
+        const auto in = take(above);
+        if (!in) {
+            reply(in.error());
+            return;
+        }
+        std::vector<Command> lines;
+        for (const Setting& setting : given) {
+            lines.push_back(conf_line(setting));
+        }
+        Settings settings = table.settings_for(in.value().get());
+        if (auto applied = table.apply(settings, in.value().get(), lines); !applied) {
+            reply(applied.error());
+            return;
+        }
+        auto vm = table.make(settings, in.value().get());
+        if (vm) {
+            if (!lines.empty()) {
+                vm.value()->touch();
+            }
+            reply(std::to_string(vm.value()->number()) + '\n');
+        } else {
+            reply(vm.error());
+        }
+    };
+    return synthfs::make_clone_file(std::move(file));
+}
+
+synthfs::DirectoryHooks make_vm_hooks(VmTable& table, Above above) {
+    synthfs::DirectoryHooks hooks;
+    hooks.mkdir = [&table, above](RequestPtr, const std::string& name,
+                                  CheckedReply<synthfs::NodePtr> reply) {
+        if (const auto in = take(above)) {
+            reply(table.make_named(name, in.value().get()));
+        } else {
+            reply(in.error());
+        }
+    };
+    hooks.rmdir = [&table, above](RequestPtr, const std::string& name, CheckedReply<> reply) {
+        const auto in = take(above);
+        const auto vm = in ? table.find(name, in.value().get()) : nullptr;
+        if (!in) {
+            reply(in.error());
+        } else if (!vm) {
+            reply(make_fault(EPERM, "%s is not a VM", name.c_str()));
+        } else if (vm->active()) {
+            reply(make_fault(EBUSY, "VM %u is %s", vm->number(), state_name(vm->state())));
+        } else if (vm == in.value()) {
+            reply(make_fault(EPERM, "a VM's own directory stays"));
+        } else {
+            // Answered first: who asks may be served by what goes now.
+            reply(synthfs::success());
+            table.destroy(*vm);
+        }
     };
     // A VM made by name is a symbolic link to its number: `rm name` is what removes a link.
     hooks.unlink = hooks.rmdir;
-    hooks.rename = [&table](RequestPtr, const std::string& from, const std::string& to,
-                            CheckedReply<> reply) {
-        if (const auto vm = table.find(from)) {
-            reply(table.rename(*vm, to));
-        } else {
+    hooks.rename = [&table, above](RequestPtr, const std::string& from, const std::string& to,
+                                   CheckedReply<> reply) {
+        const auto in = take(above);
+        const auto vm = in ? table.find(from, in.value().get()) : nullptr;
+        if (!in) {
+            reply(in.error());
+        } else if (!vm) {
             reply(make_fault(EPERM, "%s is not a VM", from.c_str()));
+        } else if (vm->parent() != in.value()) {
+            reply(make_fault(EPERM, "VM %u has its name in the tree of the VM above it",
+                             vm->number()));
+        } else {
+            reply(table.rename(*vm, to));
         }
     };
     return hooks;
 }
 
-}  // namespace
+std::string version_text() {
+    return "ennead " ENNEAD_VERSION "\ntree 1\n";
+}
 
 std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
     VmTable& table = top.table;
@@ -147,7 +185,7 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
         .errors = top.errors->sink(),
         .entries =
             {
-                file("new", 0600, make_new(top)),
+                file("new", 0600, make_new_file(table, top.errors->sink(), std::nullopt)),
                 file("ctl", 0600, make_ctl(top)),
                 file("conf", 0644, make_conf(top)),
                 file("status", 0444,
@@ -155,15 +193,14 @@ std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top) {
                 file("events", 0444, top.events),
                 file("error", 0644, synthfs::make_error_file(top.errors)),
                 file("version", 0444,
-                     make_fixed_text(top, "version",
-                                     [] { return "ennead " ENNEAD_VERSION "\ntree 1\n"; })),
+                     make_fixed_text(top, "version", [] { return version_text(); })),
                 file("stats", 0444,
                      make_fixed_text(top, "stats", [&table] { return server_stats_text(table); })),
                 file("help", 0444,
                      make_fixed_text(top, "help", [] { return std::string(help_text()); })),
                 mounted,
             },
-        .hooks = make_hooks(table),
+        .hooks = make_vm_hooks(table, std::nullopt),
     });
 }
 

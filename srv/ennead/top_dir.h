@@ -4,7 +4,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "srv/ennead/vm_table.h"
@@ -28,7 +30,16 @@ struct TopDir {
 // The root of the tree; `top.table` outlives it.
 [[nodiscard]] std::shared_ptr<synthfs::Directory> make_top_dir(TopDir top);
 
-// The text of `help`.
+// The text of `help`, and of `version`.
 [[nodiscard]] std::string_view help_text();
+[[nodiscard]] std::string version_text();
+
+// What the top has in common with the tree of a guest (guest_tree.h): `above` is that guest's VM,
+// and the VMs are those below it. At the top it is nothing; without a VM any more, ENODEV.
+using Above = std::optional<std::weak_ptr<Vm>>;
+[[nodiscard]] synthfs::SynthNodePtr make_new_file(VmTable& table, synthfs::ErrorSink errors,
+                                                  Above above);
+// Making, naming and removing by mkdir, rename and rmdir.
+[[nodiscard]] synthfs::DirectoryHooks make_vm_hooks(VmTable& table, Above above);
 
 }  // namespace ennead::srv

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <utility>
 
 #include "srv/ennead/deadline.h"
 #include "synthfs/result.h"
@@ -33,8 +34,6 @@ using synthfs::Result;
 
 // `status` never blocks: this long it waits for a machine that is busy.
 constexpr std::chrono::milliseconds kStatusPatience{50};
-// A write to `ns` must not wait for a process that hangs, as one to `ctl`.
-constexpr std::chrono::seconds kNamespacePatience{5};
 
 std::uint64_t clock_ns(clockid_t clock) {
     std::timespec t{};
@@ -164,7 +163,8 @@ const char* state_name(VmState state) {
     return "?";
 }
 
-Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Settings settings) {
+Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Settings settings,
+                                      const std::shared_ptr<Vm>& parent) {
     const std::string name = std::to_string(number);
     if (mkdirat(services.state_dir_fd, name.c_str(), 0700) != 0) {
         return make_fault(errno, "scratch directory of VM %u: %s", number, std::strerror(errno));
@@ -173,8 +173,8 @@ Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Set
     if (!directory || mkdirat(directory.get(), "upper", 0700) != 0) {
         return make_fault(errno, "scratch directory of VM %u: %s", number, std::strerror(errno));
     }
-    auto vm =
-        std::shared_ptr<Vm>(new Vm(services, number, std::move(settings), std::move(directory)));
+    auto vm = std::shared_ptr<Vm>(
+        new Vm(services, number, std::move(settings), std::move(directory), parent));
     auto console = ConsoleLog::make(
         vm->directory_.get(), vm->errors_->sink(),
         [weak = std::weak_ptr(vm)](RequestPtr request, std::span<const std::byte> data,
@@ -203,16 +203,24 @@ Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Set
                     seconds_text(static_cast<double>(self->end_.cpu_ns) / 1e9) + ' ' +
                     synthfs::quote(self->end_.text) + '\n';
          }});
+    if (parent) {
+        std::erase_if(parent->children_, [](const auto& child) { return child.expired(); });
+        parent->children_.push_back(vm);
+    }
     vm->emit("state new");
     return vm;
 }
 
-Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory)
+Vm::Vm(VmServices& services, unsigned number, Settings settings, Fd directory,
+       const std::shared_ptr<Vm>& parent)
     : services_(services),
       number_(number),
       name_(std::to_string(number)),
       settings_(std::move(settings)),
       directory_(std::move(directory)),
+      parent_(parent),
+      nested_(parent != nullptr),
+      trees_(services.io, "vm" + std::to_string(number), services.log),
       names_(directory_.get()),
       errors_(synthfs::ErrorLog::make(8)),
       events_(synthfs::StreamFile::make(
@@ -243,7 +251,19 @@ Checked<> Vm::configure(const std::vector<Command>& lines) {
     if (active()) {
         return make_fault(EBUSY, "settings are fixed while the machine is on");
     }
-    return settings_.apply(lines);
+    if (!nested_) {
+        return settings_.apply(lines);
+    }
+    const auto above = parent();
+    Settings next = settings_;
+    if (auto applied = next.apply(lines); !applied || !above) {
+        return applied ? make_fault(ENODEV, "the VM was destroyed") : applied.error();
+    }
+    if (auto allowed = above->check_child(next, lines); !allowed) {
+        return allowed;
+    }
+    settings_ = std::move(next);
+    return synthfs::success();
 }
 
 void Vm::emit(const std::string& text) {
@@ -251,6 +271,14 @@ void Vm::emit(const std::string& text) {
                              std::to_string(number_) + ' ' + text + '\n';
     events_->append(line);
     services_.events->append(line);
+    if (family_events_) {
+        family_events_->append(line);
+    }
+    for (auto above = parent(); above; above = above->parent()) {
+        if (above->family_events_) {
+            above->family_events_->append(line);
+        }
+    }
 }
 
 void Vm::enter(VmState state, const std::string& detail) {
@@ -291,36 +319,6 @@ std::string Vm::summary() const {
     return std::to_string(number_) + ' ' + synthfs::quote(name_) + ' ' + state_name(state_) + ' ' +
            end_.reason + ' ' + synthfs::format_size(settings_.memory_bytes()) + ' ' +
            seconds_text(uptime()) + '\n';
-}
-
-// --- name space
-// -------------------------------------------------------------------------------------------------------
-
-NamespaceContext Vm::namespace_context() const {
-    return {.default_root = settings_.root(),
-            .ram_size_bytes = settings_.memory_bytes(),
-            .hidden = services_.hidden};
-}
-
-void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
-    touch();
-    VmNamespace::Send send;
-    if (active()) {
-        reply = answer_within<Checked<>>(
-            services_.io, kNamespacePatience,
-            make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it"),
-            std::move(reply));
-        send = [weak = weak_from_this()](const NamespaceGrant& grant, CheckedReply<> done) {
-            const auto self = weak.lock();
-            if (self && self->machine_) {
-                self->machine_->change_namespace(grant, std::move(done));
-            } else {
-                done(make_fault(ENODEV, "the VM's process ended"));
-            }
-        };
-    }
-    names_.change(std::move(lines), replace, namespace_context(), std::move(send),
-                  std::move(reply));
 }
 
 // --- start
@@ -375,18 +373,25 @@ void Vm::start(CheckedReply<> reply) {
         return;
     }
     drop_machine();
+    if (auto allowed = check_memory(settings_.memory_bytes(), names_.ram_trees()); !allowed) {
+        reply(allowed.error());
+        return;
+    }
     const auto names = names_.grant_all(namespace_context());
     if (!names) {
         reply(names.error());
         return;
     }
+    // Those that its guest makes are to be seen there as they come and go, too.
+    const bool shared_root = names_.shows_host() || settings_.nest() > 0;
+    guest_keeps_names_ = settings_.lets_guest_keep_names(shared_root);
     StartMessage message;
     message.vm = number_;
     message.memory_bytes = settings_.memory_bytes();
     message.engine = settings_.engine();
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
-    message.command_line = settings_.command_line(number_, names_.shows_host());
+    message.command_line = settings_.command_line(number_, shared_root);
     message.disks_first = settings_.has_default_kernel();
     auto machine =
         RemoteMachine::spawn(services_.io, services_.installation.vm_program, std::move(message),
@@ -396,6 +401,7 @@ void Vm::start(CheckedReply<> reply) {
         return;
     }
     machine_ = std::move(machine.value());
+    process_memory_ = settings_.memory_bytes();
     start_reply_ = std::move(reply);
 }
 
@@ -595,8 +601,16 @@ void Vm::drop_machine() {
 void Vm::destroy() {
     answer_start(make_fault(ECANCELED, "the VM was destroyed"));
     drop_machine();
+    trees_.close();
     emit("state destroyed");
     events_->set_eof();
+    if (family_events_) {
+        family_events_->set_eof();
+    }
+    if (const auto above = parent()) {
+        std::erase_if(above->children_,
+                      [this](const auto& child) { return child.lock().get() == this; });
+    }
 }
 
 }  // namespace ennead::srv

@@ -9,9 +9,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "srv/ennead/console_log.h"
 #include "srv/ennead/remote_machine.h"
+#include "srv/ennead/served_trees.h"
 #include "srv/ennead/vm_conf.h"
 #include "srv/ennead/vm_namespace.h"
 #include "synthfs/error_log.h"
@@ -19,6 +21,8 @@
 #include "synthfs/wait_file.h"
 
 namespace ennead::srv {
+
+class Vm;
 
 // What all VMs share. Outlives them.
 struct VmServices {
@@ -29,6 +33,9 @@ struct VmServices {
     std::shared_ptr<synthfs::StreamFile> events;  // of all VMs
     std::function<void(std::string)> log;         // the server's log, a line
     HiddenPlaces hidden{};                        // what no VM is given
+    // What a VM has as `#vm`; the directory `n`, null if there is none.
+    std::function<synthfs::NodePtr(Vm&)> tree_of{};
+    std::function<synthfs::NodePtr()> mounted{};
 };
 
 enum class VmState { fresh, running, paused, stopped, dead };
@@ -37,9 +44,11 @@ enum class VmState { fresh, running, paused, stopped, dead };
 // Loop thread only.
 class Vm : public std::enable_shared_from_this<Vm> {
   public:
-    // Makes the VM's directory in the state directory.
+    // Makes the VM's directory in the state directory. With `parent`, that one's guest has it made,
+    // and has room for it (may_have_child).
     static synthfs::Checked<std::shared_ptr<Vm>> make(VmServices& services, unsigned number,
-                                                      Settings settings);
+                                                      Settings settings,
+                                                      const std::shared_ptr<Vm>& parent = nullptr);
     ~Vm();
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
@@ -58,6 +67,22 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] const Settings& settings() const { return settings_; }
     // EBUSY while the machine is active.
     synthfs::Checked<> configure(const std::vector<synthfs::Command>& lines);
+
+    // The VM whose guest had this one made; null for those at the top.
+    [[nodiscard]] std::shared_ptr<Vm> parent() const { return parent_.lock(); }
+    [[nodiscard]] bool is_nested() const { return nested_; }
+    // Whether this is `other` or one that was made below it, at any depth.
+    [[nodiscard]] bool is_in_family_of(const Vm& other) const;
+    // The events of this VM and of those below it. Made when first asked for.
+    [[nodiscard]] const std::shared_ptr<synthfs::StreamFile>& family_events();
+    // EPERM: its own nesting limit or one further up. ENOSPC: a cap.
+    [[nodiscard]] synthfs::Checked<> may_have_child() const;
+    // What a VM below this one has at first.
+    [[nodiscard]] Settings child_settings() const;
+    // Whether a VM below this one may have these settings. EPERM: files or directories of the host,
+    // more nesting. EDQUOT: more memory. `lines` are where the word at fault stands.
+    [[nodiscard]] synthfs::Checked<> check_child(const Settings& settings,
+                                                 const std::vector<synthfs::Command>& lines) const;
 
     // From fresh, stopped and dead. Answers when the machine runs, or could not be built.
     void start(synthfs::CheckedReply<> reply);
@@ -103,9 +128,27 @@ class Vm : public std::enable_shared_from_this<Vm> {
         std::uint64_t cpu_ns = 0;
     };
 
-    Vm(VmServices& services, unsigned number, Settings settings, Fd directory);
+    Vm(VmServices& services, unsigned number, Settings settings, Fd directory,
+       const std::shared_ptr<Vm>& parent);
     synthfs::Checked<Grants> open_grants() const;
-    [[nodiscard]] NamespaceContext namespace_context() const;
+    // vm_nesting.cpp
+    [[nodiscard]] std::size_t count_below() const;
+    // Bytes that its process takes for the guest, and those of all below it but `except`.
+    [[nodiscard]] std::uint64_t memory_claim() const;
+    [[nodiscard]] std::uint64_t memory_claims_below(const Vm* except) const;
+    [[nodiscard]] std::uint64_t memory_limit() const;
+    // Whether the VMs above have room for a process of so much memory and so many memory trees.
+    [[nodiscard]] synthfs::Checked<> check_memory(std::uint64_t bytes, std::size_t ram_trees) const;
+    // vm_sources.cpp
+    [[nodiscard]] NamespaceContext namespace_context();
+    [[nodiscard]] bool is_tree_source(const std::string& source) const;
+    [[nodiscard]] synthfs::Checked<> check_source(const std::string& source) const;
+    [[nodiscard]] synthfs::Checked<> allow_binds(const synthfs::BindTable& next) const;
+    void find_source(const std::string& source, const synthfs::RequestPtr& request,
+                     const synthfs::Reply<synthfs::NodePtr>& reply) const;
+    [[nodiscard]] synthfs::Checked<Fd> open_tree_source(const std::string& source, bool read_only);
+    void look_at_sources(std::shared_ptr<const std::vector<synthfs::Command>> lines,
+                         std::size_t from, synthfs::CheckedReply<> reply);
     [[nodiscard]] RemoteMachine::Hooks machine_hooks();
     void machine_ready(synthfs::Checked<> outcome);
     void fail_start(synthfs::Fault fault);
@@ -127,6 +170,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
     std::string name_;
     Settings settings_;
     Fd directory_;
+    const std::weak_ptr<Vm> parent_;
+    const bool nested_;
+    std::vector<std::weak_ptr<Vm>> children_;
+    ServedTrees trees_;
     VmNamespace names_;
 
     VmState state_ = VmState::fresh;
@@ -137,10 +184,13 @@ class Vm : public std::enable_shared_from_this<Vm> {
 
     std::shared_ptr<synthfs::ErrorLog> errors_;
     std::shared_ptr<synthfs::StreamFile> events_;
+    std::shared_ptr<synthfs::StreamFile> family_events_;  // null: nobody has asked for them
     std::shared_ptr<synthfs::WaitFile> wait_;
     std::unique_ptr<ConsoleLog> console_;
 
     std::shared_ptr<RemoteMachine> machine_;  // while there is a process
+    std::uint64_t process_memory_ = 0;        // what the guest of that has
+    bool guest_keeps_names_ = false;          // its kernel was told to (cache=loose)
     synthfs::CheckedReply<> start_reply_;     // while start is under way
     bool kill_wanted_ = false;
     bool touched_ = false;

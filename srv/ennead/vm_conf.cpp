@@ -149,6 +149,14 @@ Checked<std::string> check_delay(const Command& line) {
     return time ? Checked<std::string>(format_time(time.value())) : at(time.error(), line, 1);
 }
 
+template <std::uint64_t kMost>
+Checked<std::string> check_count(const Command& line) {
+    const auto count = synthfs::parse_number(line.arg(0), {0, kMost});
+    return count ? Checked<std::string>(std::to_string(count.value())) : at(count.error(), line, 1);
+}
+// Levels of VMs in VMs, whose trees are handed on by the one above; and VMs, as at the top.
+constexpr std::uint64_t kMostNested = 8, kMostVms = 1'000'000;
+
 enum class Shape { word, words, rest_of_line };
 
 struct Key {
@@ -177,6 +185,8 @@ constexpr std::array kKeys{
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
     Key{"timeout",   Shape::word,         check_delay},
+    Key{"nest",      Shape::word,         check_count<kMostNested>},
+    Key{"cap",       Shape::word,         check_count<kMostVms>},
 };
 // clang-format on
 
@@ -225,6 +235,8 @@ Settings::Settings(const Installation& installation)
           {"append", ""},
           {"root", installation.root},
           {"timeout", "0s"},
+          {"nest", "0"},
+          {"cap", "16"},
       } {
     values_ = defaults_;
 }
@@ -304,6 +316,25 @@ std::vector<Settings::Disk> Settings::disks() const {
 std::chrono::microseconds Settings::timeout() const {
     // It was checked before it was kept.
     return synthfs::parse_time({value("timeout"), 0}).value();
+}
+
+unsigned Settings::nest() const {
+    return static_cast<unsigned>(synthfs::parse_number({value("nest"), 0}).value());
+}
+
+std::uint64_t Settings::cap() const {
+    return synthfs::parse_number({value("cap"), 0}).value();
+}
+
+std::vector<std::string> Settings::host_keys() const {
+    std::vector<std::string> keys;
+    for (const char* key :
+         {"bios", "kernel", "initrd", "disk0", "disk1", "disk2", "disk3", "root"}) {
+        if (value(key) != defaults_.at(key)) {
+            keys.emplace_back(key);
+        }
+    }
+    return keys;
 }
 
 std::uint64_t Settings::memory_bytes() const {

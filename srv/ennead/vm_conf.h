@@ -58,9 +58,19 @@ class Settings {
     [[nodiscard]] const std::string& root() const { return value("root"); }
     // How long the machine may be on; 0: for ever.
     [[nodiscard]] std::chrono::microseconds timeout() const;
+    // How deep below the VM others may be made by its guest, and how many in all.
+    [[nodiscard]] unsigned nest() const;
+    [[nodiscard]] std::uint64_t cap() const;
+    // The keys whose values are files and directories of the host that are not this installation's.
+    [[nodiscard]] std::vector<std::string> host_keys() const;
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
     // `shared_root`: others than the guest change files of its root, so it keeps none in mind.
     [[nodiscard]] std::string command_line(unsigned number, bool shared_root = false) const;
+    // Whether that tells Linux to keep in mind what it has seen of its root, as far as is known.
+    [[nodiscard]] bool lets_guest_keep_names(bool shared_root) const {
+        return !shared_root && value("cmdline").empty() &&
+               value("append").find("rootflags=") == std::string::npos;
+    }
 
   private:
     [[nodiscard]] const std::string& value(const std::string& key) const { return values_.at(key); }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The verbs of `N/ctl`.
+#include <algorithm>
+#include <string_view>
+
 #include "srv/common/step_count.h"
 #include "srv/ennead/time_text.h"
 #include "srv/ennead/vm_dir.h"
@@ -29,9 +32,12 @@ Command conf_line(const Command& command) {
     return line;
 }
 
-}  // namespace
+// What a guest may do to its own VM: stop doing things. It would not be there to go on after a
+// pause; the rest would give it what it was not given.
+constexpr std::string_view kOwnVerbs[] = {"pause", "reset", "stop",        "powerdown",
+                                          "nmi",   "kill",  "killonclose", "destroy"};
 
-synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
+synthfs::CtlFile vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
     const std::weak_ptr<Vm> weak = vm;
     synthfs::CtlFile ctl{.mode = 0644, .name = "ctl", .errors = vm->errors()->sink(), .verbs = {}};
     ctl.text = [number = std::to_string(vm->number())]() -> Checked<std::string> {
@@ -148,6 +154,25 @@ synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm)
                                  Settings trial = self->settings();
                                  return trial.apply({conf_line(command)});
                              }});
+    return ctl;
+}
+
+}  // namespace
+
+synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
+    return synthfs::make_ctl_file(vm_ctl(table, vm));
+}
+
+synthfs::SynthNodePtr make_own_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
+    synthfs::CtlFile ctl = vm_ctl(table, vm);
+    for (Verb& verb : ctl.verbs) {
+        if (std::ranges::find(kOwnVerbs, verb.name) == std::end(kOwnVerbs)) {
+            verb.check = [name = verb.name](const Command&) -> Checked<> {
+                return make_fault(EPERM, "%.*s is not for the VM's own guest",
+                                  static_cast<int>(name.size()), name.data());
+            };
+        }
+    }
     return synthfs::make_ctl_file(std::move(ctl));
 }
 

@@ -20,5 +20,7 @@ class VmTable;
 
 // `N/ctl` (vm_ctl.cpp).
 [[nodiscard]] synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm);
+// The same for the VM's own guest: what ends the VM or sets it back; every other verb is EPERM.
+[[nodiscard]] synthfs::SynthNodePtr make_own_ctl(VmTable& table, const std::shared_ptr<Vm>& vm);
 
 }  // namespace ennead::srv

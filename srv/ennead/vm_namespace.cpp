@@ -106,6 +106,15 @@ Checked<> VmNamespace::open_element(const std::string& target, const BindElement
         told.size_bytes = context.ram_size_bytes;
         return synthfs::success();
     }
+    if (context.is_tree && context.is_tree(element.sources.front())) {
+        told.kind = NamespaceMessage::Kind::tree;
+        auto fd = context.open_tree(element.sources.front(), element.read_only);
+        if (!fd) {
+            return about(element.sources.front(), fd.error());
+        }
+        descriptors.push_back(std::move(fd.value()));
+        return synthfs::success();
+    }
     told.kind = element.overlay ? NamespaceMessage::Kind::overlay : NamespaceMessage::Kind::host;
     told.layers = element.overlay ? static_cast<unsigned>(element.sources.size()) : 0;
     for (const std::string& source : element.sources) {
@@ -184,6 +193,12 @@ void VmNamespace::next_change() {
             return;
         }
     }
+    if (change.context.allow) {
+        if (auto allowed = change.context.allow(next); !allowed) {
+            finish(told_of(change.lines, allowed.error()));
+            return;
+        }
+    }
     if (!change.send) {
         // Only what is new is looked at: what has gone since it was bound fails at start.
         Known bound;
@@ -206,6 +221,7 @@ void VmNamespace::next_change() {
         return;
     }
     const NamespaceGrant grant = std::move(prepared.value().grant);
+    coming_ram_trees_ = next.count_of(synthfs::kRamSource);
     change.send(grant, [weak = std::weak_ptr(self_), next = std::move(next),
                         known = std::move(prepared.value().known),
                         reply = change.reply](Checked<> outcome) {
@@ -227,6 +243,7 @@ void VmNamespace::next_change() {
 }
 
 void VmNamespace::finish(Checked<> outcome) {
+    coming_ram_trees_ = 0;
     const auto reply = std::move(changes_.front().reply);
     changes_.pop_front();
     // The answer may end this object, or bring the next change.

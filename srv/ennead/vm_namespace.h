@@ -3,6 +3,7 @@
 // in the VM's process.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -23,6 +24,13 @@ struct NamespaceContext {
     std::string default_root;          // host directory
     std::uint64_t ram_size_bytes = 0;  // the most that each #ram may take
     HiddenPlaces hidden;
+    // Whether a source is a tree that is served to the process over a socket, and the end of that
+    // socket that is the process's. Without these, and for other sources, it is a host directory.
+    std::function<bool(const std::string& source)> is_tree{};
+    std::function<synthfs::Checked<Fd>(const std::string& source, bool read_only)> open_tree{};
+    // Whether the VM may have this name space; a fault's command may be the source that it may not
+    // have. Without it: yes.
+    std::function<synthfs::Checked<>(const synthfs::BindTable& next)> allow{};
 };
 
 // Loop thread only. Scratch layers are directories below the VM's own, one for each target and
@@ -41,6 +49,12 @@ class VmNamespace {
     }
     // Whether some host directory is shown as it is, and so may change without the guest's doing.
     [[nodiscard]] bool shows_host() const;
+
+    // How many trees in memory the process has, or is about to have.
+    [[nodiscard]] std::size_t ram_trees() const {
+        return std::max(binds_.count_of(synthfs::kRamSource), coming_ram_trees_);
+    }
+    [[nodiscard]] const synthfs::BindTable& binds() const { return binds_; }
 
     // All of it, for a new process, which knows nothing yet.
     [[nodiscard]] synthfs::Checked<NamespaceGrant> grant_all(const NamespaceContext& context);
@@ -82,7 +96,8 @@ class VmNamespace {
     synthfs::BindTable binds_;
     Known known_;  // to the process
     std::uint64_t last_id_ = 0;
-    std::deque<Change> changes_;  // the first is under way
+    std::size_t coming_ram_trees_ = 0;  // of the change that the process is making
+    std::deque<Change> changes_;        // the first is under way
     // Replies from the process may come when this is gone.
     std::shared_ptr<VmNamespace*> self_ = std::make_shared<VmNamespace*>(this);
 };

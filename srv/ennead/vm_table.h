@@ -17,12 +17,15 @@
 
 namespace ennead::srv {
 
-// Numbers start at 1 and are never used again. Every VM is a directory of the root; one made by
-// name is also a symbolic link of that name. Loop thread only.
+// Numbers start at 1 and are never used again. Every VM is a directory of the root by its number,
+// and by its name if it has one. Loop thread only.
+//
+// A VM may be made below another, by that one's guest (Vm::parent()). It shows in the tree that
+// that guest is given (tree_of), and by number in those of all further up; its name is known in
+// that tree alone. With a VM, all below it are destroyed.
 class VmTable {
   public:
-    explicit VmTable(VmServices& services)
-        : services_(services), defaults_(services.installation), reaper_(services.io) {}
+    explicit VmTable(VmServices& services);
     ~VmTable();
 
     // The directory that VMs appear in; to be called once, before any is made.
@@ -52,21 +55,33 @@ class VmTable {
     // How many are running, paused or being started.
     [[nodiscard]] std::size_t active() const;
 
-    // ENOSPC: there are as many as there can be.
-    synthfs::Checked<std::shared_ptr<Vm>> make(const Settings& settings);
+    // Settings that a VM has at first; `above` is the VM below which it is made, null at the top.
+    [[nodiscard]] Settings settings_for(const Vm* above) const;
+    // Whether they may be made into those.
+    [[nodiscard]] synthfs::Checked<> apply(Settings& settings, const Vm* above,
+                                           const std::vector<synthfs::Command>& lines) const;
+
+    // ENOSPC: there are as many as there can be, everywhere or below `above`. EPERM: none may be
+    // made there.
+    synthfs::Checked<std::shared_ptr<Vm>> make(const Settings& settings, Vm* above = nullptr);
     // Makes one with a name; gives its directory.
-    synthfs::Checked<synthfs::NodePtr> make_named(const std::string& name);
+    synthfs::Checked<synthfs::NodePtr> make_named(const std::string& name, Vm* above = nullptr);
     // EEXIST if taken, EINVAL if it could not be a file's name or looks like a number. The VM's own
     // number takes its name away.
     synthfs::Checked<> rename(Vm& vm, const std::string& name);
 
-    // By number or name; null if there is none.
-    [[nodiscard]] std::shared_ptr<Vm> find(const std::string& name) const;
-    // Ends the VM and removes its files.
+    // What the guest of `vm` may be given: the VM's own directory and those below it.
+    [[nodiscard]] std::shared_ptr<synthfs::Directory> tree_of(Vm& vm);
+
+    // By number or name, as the tree of `above` has them; null if there is none.
+    [[nodiscard]] std::shared_ptr<Vm> find(const std::string& name,
+                                           const Vm* above = nullptr) const;
+    // Ends the VM and those below it, and removes their files.
     void destroy(Vm& vm);
     void destroy_all();
 
-    [[nodiscard]] std::string status_text() const;
+    // Of all VMs, or of `family` and those below it.
+    [[nodiscard]] std::string status_text(const Vm* family = nullptr) const;
 
   private:
     struct Row {
@@ -74,12 +89,15 @@ class VmTable {
         std::vector<synthfs::Entry> files;
         std::shared_ptr<synthfs::Directory> directory;
         std::shared_ptr<synthfs::Directory> named;  // null: the VM has no name but its number
+        std::shared_ptr<synthfs::Directory> tree;   // tree_of(); null until asked for
         std::chrono::steady_clock::time_point made_at = std::chrono::steady_clock::now();
     };
     // Sets the timer for the next VM that is to be reaped, if it stays as it is.
     void arm_reaper();
     void reap_untouched();
-    synthfs::Checked<> check_name(const std::string& name) const;
+    // Where the names of VMs below `above` are; null at the top.
+    [[nodiscard]] synthfs::Directory& names_below(const Vm* above);
+    synthfs::Checked<> check_name(const std::string& name, const Vm* above);
     [[nodiscard]] static std::shared_ptr<synthfs::Directory> make_dir(const Row& row);
 
     VmServices& services_;

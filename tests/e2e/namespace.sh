@@ -92,7 +92,7 @@ refused EEXIST "$mnt/$n/ctl" "bind -b $src /src"
 refused ENOENT "$mnt/$n/ctl" 'unbind /nothing'
 refused EBUSY "$mnt/$n/ctl" 'unbind /'
 refused EBUSY "$mnt/$n/ctl" "bind -ob $src /over" scratch
-refused EOPNOTSUPP "$mnt/$n/ctl" "bind '#vm' /vm"
+refused EOPNOTSUPP "$mnt/$n/ctl" "bind -o '#vm' /vm" overlay
 same "$(cat "$mnt/$n/ns")" "$(cat "$work/before")" "ns after mistakes"
 
 # A directory that has the tree and the scratch layers below it does not give them.

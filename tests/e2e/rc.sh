@@ -156,8 +156,7 @@ $((d + 2)): 9
 $((d + 2)): vm$((d + 2))" "cluster"
 same "$(cat "$mnt/status")" "" "machines after cluster"
 
-# In a guest, by BusyBox, with the tree of another server. Streams and live files of another
-# server cannot be read there.
+# In a guest, by BusyBox, with the tree of another server as a host directory.
 mkdir "$work/other"
 "$build/ennead" "$work/other"
 g=$(cat "$mnt/new")
@@ -165,6 +164,11 @@ printf 'bind %s /vm\nbind -r %s /rc\n' "$work/other" "$rc" >>"$mnt/$g/ns"
 start_vm $g
 same "$(guest $g '/rc/start mem=32M')" 1 "start in a guest"
 await "$work/other/1/log" "vm1:~# "
+same "$(guest $g '/rc/run 1 "uname -n; echo \$((6*7))"')" "vm1
+42" "run in a guest"
+same "$(guest $g "awk '/ 1 state running/ { print \$2, \$4; exit }' /vm/events")" "1 running" "events in a guest"
+same "$(guest $g 'cat /vm/1/wait & cat /vm/1/ctl; kill $!; wait $! 2>/dev/null; echo $?' | grep -v '^\[')" "1
+143" "a read that waits in a guest"
 same "$(guest $g '/rc/copy 1')" 2 "copy in a guest"
 holds "conf is copied" cmp "$work/other/1/conf" "$work/other/2/conf"
 same "$(guest $g 'echo stop >/vm/1/ctl; /rc/reap')" "1" "reap in a guest"

@@ -22,7 +22,8 @@ NamespaceMessage full() {
          {{.kind = Kind::host, .id = 2, .read_only = true}, {.kind = Kind::known, .id = 9}},
          1},
         {"/r", {{.kind = Kind::ram, .id = 3, .size_bytes = 4096}}, 0},
-        {"/o", {{.kind = Kind::overlay, .id = 4, .read_only = true, .layers = 1}}, 1}};
+        {"/o", {{.kind = Kind::overlay, .id = 4, .read_only = true, .layers = 1}}, 1},
+        {"/t", {{.kind = Kind::tree, .id = 5}}, 1}};
     return message;
 }
 
@@ -55,11 +56,12 @@ TEST(NamespaceMessage, is_lines_of_text) {
               "at /\noverlay 1 c 2\n"
               "at '/it''s a dir'\nhost 2 r\nunder\nknown 9 -\n"
               "at /r\nunder\nram 3 - 4096\n"
-              "at /o\noverlay 4 r 1\nunder\n");
+              "at /o\noverlay 4 r 1\nunder\n"
+              "at /t\ntree 5 -\nunder\n");
 }
 
 TEST(NamespaceMessage, says_how_many_descriptors_come_with_it) {
-    EXPECT_EQ(full().descriptors(), 3u + 1u + 0u + 1u);
+    EXPECT_EQ(full().descriptors(), 3u + 1u + 0u + 1u + 1u);
 }
 
 TEST(NamespaceMessage, what_it_does_not_know_is_refused) {
@@ -75,7 +77,8 @@ TEST(NamespaceMessage, what_it_does_not_know_is_refused) {
                              "overlay 1 -\n", "overlay 1 - 0\n", "overlay 1 - 400\n",
                              "ram 1 -\n",     "ram 1 - x\n",     "hide\n",
                              "hide 1 2 3\n",  "hide x\n",        "hide 1 x\n",
-                             "more 1 -\n",    "known 1\n",       "at 'open\n"}) {
+                             "tree 1\n",      "tree 1 - 2\n",    "more 1 -\n",
+                             "known 1\n",     "at 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;
     }
 }

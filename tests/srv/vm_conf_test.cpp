@@ -43,7 +43,7 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
               "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
               "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
               "disk0 ''\ndisk1 ''\ndisk2 ''\ndisk3 ''\n"
-              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\n");
+              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\nnest 0\ncap 16\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
     EXPECT_TRUE(settings.initrds().empty());

@@ -94,7 +94,7 @@ class VmNamespaceTest : public testing::Test {
         EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
         link = std::make_unique<NamespaceLink>(io, Fd(ends[0]));
         process = Fd(ends[1]);
-        guest = std::make_unique<GuestNamespace>(nullptr);
+        guest = std::make_unique<GuestNamespace>(io, tree, nullptr);
         int errnum = -1;
         link->send(grant.value(), [&](synthfs::Checked<> done) {
             errnum = done ? 0 : done.error().errnum;
@@ -128,6 +128,7 @@ class VmNamespaceTest : public testing::Test {
     std::unique_ptr<VmNamespace> server;
     std::unique_ptr<NamespaceLink> link;
     Fd process;
+    std::recursive_mutex tree;
     std::unique_ptr<GuestNamespace> guest;
     std::string said;
     std::size_t granted = 0;

@@ -7,127 +7,10 @@
 
 #include <csignal>
 
-#include "srv/ennead/state_dir.h"
-#include "srv/ennead/top_dir.h"
-#include "tests/srv/loop_test.h"
-#include "tests/vmcore/machine/tiny_kernel.h"
+#include "tests/srv/tree_test.h"
 
 namespace ennead::srv::test {
 namespace {
-
-namespace fs = std::filesystem;
-namespace code = vmcore::test::code;
-using synthfs::NodePtr;
-
-class Tree : public LoopTest {
-  protected:
-    void SetUp() override {
-        fs::create_directory(scratch.path() + "/root");
-        fs::create_directory(scratch.path() + "/state");
-        set_kernel(code::kHello);
-        state = scratch.path() + "/state";
-        state_fd = Fd(::open(state.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        services = std::make_unique<VmServices>(
-            VmServices{.io = io,
-                       .installation = {"/nonexistent/ennead-vm", scratch.path() + "/kernel",
-                                        scratch.path() + "/root"},
-                       .state_dir_fd = state_fd.get(),
-                       .events = synthfs::StreamFile::make({.name = "events", .lines = true}),
-                       .log = [](const std::string&) {}});
-        table = std::make_unique<VmTable>(*services);
-        top = make_top_dir(
-            {.table = *table, .errors = errors, .events = services->events, .quit = [this] {
-                 ++quits;
-             }});
-        table->attach(top);
-    }
-
-    void set_kernel(const std::vector<vmcore::u8>& guest) {
-        const auto image = vmcore::test::TinyKernel{.code = guest, .cmdline_size = 2047}.image();
-        scratch.file("kernel", {reinterpret_cast<const char*>(image.data()), image.size()});
-    }
-    // The program of VMs from now on.
-    void use_script(std::string_view lines) {
-        services->installation.vm_program = scratch.script("vm", lines);
-    }
-    // False: there is none, or no place where it can keep its scratch layer.
-    bool use_real_program() {
-        // Above all the program of the same build, which under a sanitizer is sanitized as well.
-        const fs::path tests = fs::read_symlink("/proc/self/exe").parent_path();
-        for (const fs::path& path :
-             {tests.parent_path() / "ennead-vm", fs::path(Installation::find().vm_program),
-              fs::path(ENNEAD_TEST_DATA).parent_path() / "build/ennead-vm"}) {
-            if (access(path.c_str(), X_OK) == 0) {
-                services->installation.vm_program = path;
-                return static_cast<bool>(StateDir::make());
-            }
-        }
-        return false;
-    }
-
-    NodePtr file(const std::string& path) {
-        NodePtr at = top;
-        for (std::size_t begin = 0; at && begin < path.size();) {
-            const std::size_t end = std::min(path.find('/', begin), path.size());
-            at = walk(at, path.substr(begin, end - begin));
-            begin = end + 1;
-        }
-        return at;
-    }
-    std::string cat(const std::string& path) {
-        const NodePtr node = file(path);
-        return node ? read_all(node) : "no such file";
-    }
-    int echo(const std::string& text, const std::string& path) {
-        const NodePtr node = file(path);
-        return node ? LoopTest::echo(node, text + '\n') : ENOENT;
-    }
-    // As `cat new`: the number, without its newline.
-    std::string make() {
-        std::string number = cat("new");
-        EXPECT_TRUE(number.ends_with('\n')) << number;
-        number.pop_back();
-        return number;
-    }
-    int mkdir(const std::string& name) {
-        Asked<NodePtr> asked;
-        top->mkdir(request(), name, 0755, 0, asked.reply());
-        return asked.errnum();
-    }
-    int rmdir(const std::string& name) {
-        Asked<> asked;
-        top->unlink(request(), name, true, asked.reply());
-        return asked.errnum();
-    }
-    int rename(const std::string& from, const std::string& to) {
-        Asked<> asked;
-        top->rename(request(), from, top, to, asked.reply());
-        return asked.errnum();
-    }
-    // The first words of `status`.
-    std::string status(const std::string& vm, std::size_t words = 3) {
-        const std::string text = cat(vm + "/status");
-        std::size_t end = 0;
-        while (words-- != 0 && end != std::string::npos) {
-            end = text.find(' ', end + 1);
-        }
-        return text.substr(0, end);
-    }
-    bool reaches(const std::string& vm, const std::string& words) {
-        return run_until([&] { return status(vm) == words; });
-    }
-    // Whether `wait` ends with such a text.
-    std::string wait_text(const std::string& vm) { return cat(vm + "/wait"); }
-
-    ScratchDir scratch;
-    std::string state;
-    Fd state_fd;
-    std::shared_ptr<synthfs::ErrorLog> errors = synthfs::ErrorLog::make(16);
-    std::unique_ptr<VmServices> services;
-    std::unique_ptr<VmTable> table;
-    std::shared_ptr<synthfs::Directory> top;
-    int quits = 0;
-};
 
 TEST_F(Tree, new_gives_numbers_that_are_never_used_again) {
     EXPECT_EQ(make(), "1");
@@ -520,26 +403,6 @@ TEST_F(Tree, destroy_answers_a_start_under_way) {
 }
 
 // A real VM process with a guest of a few bytes.
-class RealVm : public Tree {
-  protected:
-    void SetUp() override {
-        Tree::SetUp();
-        if (!use_real_program()) {
-            GTEST_SKIP() << "no ennead-vm beside this program, or nowhere to keep a scratch layer";
-        }
-        make();
-        ASSERT_EQ(echo("mem 32M", "conf"), 0);
-        ASSERT_EQ(echo("mem 32M", "1/conf"), 0);
-    }
-    pid_t process() {
-        // The only child.
-        std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
-        pid_t pid = 0;
-        children >> pid;
-        return pid;
-    }
-};
-
 TEST_F(RealVm, runs_speaks_pauses_and_stops) {
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
     ASSERT_TRUE(reaches("1", "running - -"));
@@ -958,7 +821,8 @@ TEST_F(Tree, a_refused_bind_is_told_and_changes_nothing) {
                                        {"bind /dev/null /x", ENOTDIR},
                                        {"bind relative /x", EINVAL},
                                        {"bind -ab / /x", EINVAL},
-                                       {"bind '#vm' /x", EOPNOTSUPP},
+                                       {"bind -o '#vm' /x", EOPNOTSUPP},
+                                       {"bind n/host /x", ENOENT},
                                        {"unbind /x", ENOENT},
                                        {"unbind /", EBUSY},
                                        {"nonsense", EINVAL}}) {
@@ -977,28 +841,7 @@ TEST_F(RealVm, a_machine_that_runs_takes_binds_and_shows_its_tree) {
     EXPECT_EQ(file("1/root"), nullptr);
     ASSERT_EQ(echo("bind " + scratch.path() + "/src /x", "1/ctl"), 0);
     ASSERT_EQ(echo("start", "1/ctl"), 0) << cat("1/error");
-    const auto look = [&](const std::string& path) {
-        NodePtr at = file("1/root");
-        for (std::size_t begin = 0; at && begin < path.size();) {
-            const std::size_t end = std::min(path.find('/', begin), path.size());
-            Asked<NodePtr> asked;
-            at->walk(request(), path.substr(begin, end - begin), asked.reply());
-            EXPECT_TRUE(run_until([&] { return asked.answered(); }));
-            if (asked.errnum() != 0) {
-                return "errno " + std::to_string(asked.errnum());
-            }
-            at = asked.value();
-            begin = end + 1;
-        }
-        if (!at) {
-            return std::string("no such file");
-        }
-        Asked<synthfs::HandlePtr> opened;
-        at->open(request(), O_RDONLY, opened.reply());
-        EXPECT_TRUE(run_until([&] { return opened.answered(); }));
-        return opened.errnum() == 0 ? read(opened.value())
-                                    : "errno " + std::to_string(opened.errnum());
-    };
+    const auto look = [&](const std::string& path) { return cat_in(file("1/root"), path); };
     EXPECT_EQ(look("hosts"), "of the base");
     EXPECT_EQ(look("x/one"), "one");
     EXPECT_EQ(echo("bind '#ram' /y", "1/ctl"), 0);

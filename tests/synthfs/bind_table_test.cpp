@@ -93,7 +93,13 @@ TEST(BindTable, what_is_wrong_is_refused_and_changes_nothing) {
                              "bind /a /x/../y",
                              "bind '#tmp' /x",
                              "bind '#' /x",
-                             "bind n/host /x",
+                             "bind n /x",
+                             "bind n/ /x",
+                             "bind n/. /x",
+                             "bind n/host/../x /x",
+                             "bind n/.. /x",
+                             "bind '#vm/1' /x",
+                             "unbind n/ /x",
                              "bind -o '#ram' /x",
                              "bind - /a /x",
                              "unbind",
@@ -104,11 +110,26 @@ TEST(BindTable, what_is_wrong_is_refused_and_changes_nothing) {
                              "Bind /a /x"}) {
         EXPECT_EQ(refusal(line), EINVAL) << line;
     }
-    EXPECT_EQ(refusal("bind '#vm' /vm"), EOPNOTSUPP);
+    EXPECT_EQ(refusal("bind -o '#vm' /vm"), EOPNOTSUPP);
+    EXPECT_EQ(refusal("bind -ao n/host /x"), EOPNOTSUPP);
     EXPECT_EQ(refusal("mount tcp!host /n"), EOPNOTSUPP);
     EXPECT_EQ(refusal("bind /" + std::string(256, 'a') + " /x"), ENAMETOOLONG);
     EXPECT_EQ(refusal("bind /a /" + std::string(256, 'x')), ENAMETOOLONG);
     EXPECT_EQ(refusal("bind /" + std::string(5000, '/') + " /x"), ENAMETOOLONG);
+}
+
+TEST(BindTable, trees_of_the_server_are_sources_as_others) {
+    const std::string lines =
+        "bind -o /base /\nbind '#vm' /vm\nbind -b n/host/3/x /x\nbind -r 'n/a b' /y\n";
+    EXPECT_EQ(after("bind '#vm' /vm\nbind -b n//host/./3/x/ /x\nbind -r 'n/a b' /y"),
+              lines.substr(lines.find('\n') + 1));
+    EXPECT_EQ(after("bind '#vm' /vm\nbind -a n/host /vm\nunbind '#vm' /vm"), "bind n/host /vm\n");
+    EXPECT_EQ(BindTable::source_of(parse_commands("bind n//host/./3/ /x").value()[0]).value(),
+              "n/host/3");
+    BindTable table;
+    ASSERT_EQ(run(table, "bind '#ram' /a\nbind '#ram' /b\nbind '#vm' /c"), 0);
+    EXPECT_EQ(table.count_of(kRamSource), 2u);
+    EXPECT_EQ(table.count_of(kVmSource), 1u);
 }
 
 TEST(BindTable, the_word_at_fault_is_told) {

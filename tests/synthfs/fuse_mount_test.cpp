@@ -32,10 +32,12 @@
 #include "synthfs/ctl_file.h"
 #include "synthfs/data_file.h"
 #include "synthfs/error_log.h"
+#include "synthfs/host_dir.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/text_file.h"
 #include "synthfs/tree.h"
 #include "synthfs/wait_file.h"
+#include "tests/synthfs/ask.h"
 
 namespace ennead::synthfs {
 namespace {
@@ -705,6 +707,97 @@ TEST_F(FuseMount, refusals_are_one_clear_line) {
     const std::string real = fs::canonical(dir_).string();
     EXPECT_EQ(refusal(dir_ + "/"),
               real + ": a tree is mounted here already; end it with: fusermount3 -u " + real);
+}
+
+// A guest to which such a mount is bound.
+TEST_F(FuseMount, through_a_host_directory_each_open_is_one_of_the_tree) {
+    const auto cons =
+        StreamFile::make({.mode = 0600,
+                          .write = [](RequestPtr, std::span<const std::byte> data,
+                                      CheckedReply<std::size_t> reply) { reply(data.size()); }});
+    int made = 0;
+    const auto clone = make_clone_file(
+        {.make = [&](RequestPtr, const std::vector<Setting>&, CheckedReply<std::string> reply) {
+            reply(std::to_string(++made) + "\n");
+        }});
+    std::vector<TextWrite> writes;
+    const auto list = make_text_file({.mode = 0644,
+                                      .text = [] { return std::string("listed\n"); },
+                                      .write =
+                                          [&](RequestPtr, TextWrite write, CheckedReply<> reply) {
+                                              writes.push_back(std::move(write));
+                                              reply(success());
+                                          }});
+    SERVE(Directory::make({.entries = {entry("cons", 0600, cons), entry("new", 0600, clone),
+                                       entry("list", 0644, list)}}));
+
+    struct Wait {
+        int fd = -1;
+        std::function<void()> ready;
+    };
+    std::vector<std::weak_ptr<Wait>> waits;
+    const int at = ::open(dir_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const auto shown = make_host_dir(
+        at, {.when_readable = [&](int fd, std::function<void()> ready) -> std::shared_ptr<void> {
+            const auto wait = std::make_shared<Wait>(Wait{fd, std::move(ready)});
+            waits.push_back(wait);
+            return wait;
+        }});
+    ASSERT_TRUE(shown);
+    // What an event loop does, once.
+    const auto turn = [&] {
+        for (const auto& weak : std::exchange(waits, {})) {
+            const auto wait = weak.lock();
+            pollfd fd{wait ? wait->fd : -1, POLLIN, 0};
+            if (wait && ::poll(&fd, 1, 10'000) == 1) {
+                wait->ready();
+            }
+        }
+    };
+    const auto open_at = [&](const char* name, int flags) {
+        return test::open(test::walk(shown.value(), name), flags).handle;
+    };
+
+    const auto one = open_at("new", O_RDWR), other = open_at("new", O_RDWR);
+    EXPECT_EQ(test::read(one), "1\n");
+    EXPECT_EQ(test::read(other), "2\n");
+    EXPECT_EQ(test::read(one, 2), "");
+    EXPECT_EQ(test::write(open_at("list", O_WRONLY | O_TRUNC), "a\n"), 0);
+    EXPECT_EQ(test::write(open_at("list", O_WRONLY | O_APPEND), "b\n"), 0);
+    EXPECT_EQ(test::read(open_at("list", O_RDONLY)), "listed\n");
+    const auto seen = loop_->look([&] { return writes; });
+    ASSERT_EQ(seen.size(), 2u);
+    EXPECT_TRUE(seen[0].truncate);
+    EXPECT_TRUE(seen[1].append);
+
+    // A stream: history for each open, offsets mean nothing, and a read waits.
+    loop_->post([&] { cons->append("abc"); });
+    const auto reader = open_at("cons", O_RDONLY), late = open_at("cons", O_RDWR);
+    EXPECT_TRUE(test::walk(shown.value(), "cons")->is_stream());
+    EXPECT_EQ(test::read(reader, 0, 2), "ab");
+    EXPECT_EQ(test::read(reader, 2), "c");
+    EXPECT_EQ(test::read(late, 4096), "abc");
+    EXPECT_EQ(test::read(reader, 3, 100, true), error_text(EAGAIN));
+    EXPECT_EQ(test::write(late, "typed"), 0);
+    const auto first = test::start_read(reader, 3), second = test::start_read(reader, 3);
+    const auto stopped = test::start_read(late);
+    EXPECT_FALSE(first->answered());
+    stopped->request->cancel();
+    EXPECT_EQ(stopped->errnum(), EINTR);
+    loop_->post([&] { cons->append("de"); });
+    turn();
+    EXPECT_EQ(first->text(), "de");
+    EXPECT_FALSE(second->answered());
+    loop_->post([&] { cons->append("f"); });
+    turn();
+    EXPECT_EQ(second->text(), "f");
+    // Its end, and being taken away.
+    const auto waiting = test::start_read(late), last = test::start_read(reader);
+    shown.value()->revoke();
+    EXPECT_EQ(last->errnum(), ESTALE);
+    EXPECT_NE(waiting->errnum(), -1);
+    EXPECT_EQ(test::read(reader), error_text(ESTALE));
+    turn();
 }
 
 }  // namespace
