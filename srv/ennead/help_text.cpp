@@ -41,6 +41,8 @@ In N/
     vmem     memory by linear address; written while paused
     map      what is where in memory            io      ports
     bp       breakpoints: `rwx address length hits`; > replaces, >> adds
+    trace    what `trace insn|irq|exc|io|mmio|9p [lo-hi] [cr3=0x...]` in ctl asks for, as long as
+             somebody reads; `notrace` ends it
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
@@ -57,7 +59,7 @@ Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at on
     -o overlay: changes go to the VM's scratch layer
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
-    cons com1 com2 events wait
+    cons com1 com2 events wait trace
 )";
 }
 

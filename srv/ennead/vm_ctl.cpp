@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The verbs of `N/ctl`.
 #include "srv/common/step_count.h"
+#include "srv/common/trace_rule.h"
 #include "srv/ennead/time_text.h"
 #include "srv/ennead/vm_dir.h"
 #include "srv/ennead/vm_table.h"
@@ -72,6 +73,21 @@ synthfs::SynthNodePtr make_vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm)
                                      }
                                  },
                              .check = check_steps});
+    plain("notrace",
+          [](Vm& self, CheckedReply<> reply) { self.control("notrace", std::move(reply)); });
+    ctl.verbs.push_back(Verb{.name = "trace",
+                             .min_args = 1,
+                             .max_args = synthfs::kAnyArgs,
+                             .usage = kTraceUsage,
+                             .run =
+                                 [weak](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                     if (const auto self = weak.lock()) {
+                                         self->control(command.line, std::move(reply));
+                                     } else {
+                                         reply(destroyed());
+                                     }
+                                 },
+                             .check = check_trace});
     plain("kill", [](Vm& self, CheckedReply<> reply) { reply(self.kill()); });
     ctl.verbs.push_back(Verb{.name = "killonclose",
                              .usage = "killonclose",

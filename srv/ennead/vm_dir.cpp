@@ -183,6 +183,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("map", 0400, false),
         live("io", 0400, false),
         list("bp", 0600),
+        live("trace", 0400, true),
         live("stats", 0644, false),
         directory("jit", 0555, jit()),
         {.name = "root",

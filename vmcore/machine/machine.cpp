@@ -89,6 +89,7 @@ Result<> Machine::build() {
     console_ = std::make_unique<LineMixer>(pc->timers, hooks_.console_output);
     if (pc_) {
         pc->cpu.set_breakpoints(pc_->cpu.breakpoints.list());
+        pc->cpu.set_trace(pc_->cpu.tracer.rules(), pc_->cpu.tracer.sink());
     }
     pc_.swap(pc);
     virtio_speaks_ = false;

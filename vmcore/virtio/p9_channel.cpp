@@ -11,6 +11,7 @@ namespace ennead::vmcore {
 P9Channel::P9Channel(std::string mount_tag, std::size_t max_request, Hooks hooks)
     : max_request_(max_request), hooks_(std::move(hooks)) {
     assert(!mount_tag.empty() && mount_tag.size() + 2 <= 4096);
+    config_.reserve(2 + mount_tag.size());
     config_.push_back(static_cast<u8>(mount_tag.size()));
     config_.push_back(static_cast<u8>(mount_tag.size() >> 8));
     config_.insert(config_.end(), mount_tag.begin(), mount_tag.end());
@@ -37,6 +38,9 @@ void P9Channel::queue_notified(unsigned /*n*/) {
         // The used length has 32 bits.
         request.reply_capacity = std::min<u64>(chain.writable_bytes, 0xffff'ffff);
         pending_.emplace(request.id, std::exchange(chain, Chain{}));
+        if (tap_) {
+            tap_(request.bytes);
+        }
         hooks_.submit(std::move(request));
     }
 }
@@ -51,6 +55,9 @@ void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
     if (reply.size() > chain.writable_bytes) {
         queue_->fail("9p reply does not fit into the room given");
         return;
+    }
+    if (tap_) {
+        tap_(reply);
     }
     chain.scatter(reply);
     queue_->push(chain, static_cast<u32>(reply.size()));
