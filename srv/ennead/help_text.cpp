@@ -52,7 +52,7 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
-    timeout TIME (after start; 0: none)
+    timeout TIME (after start; 0: none)   hostwrite off|on (root/ can be written)
 
 Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only

@@ -177,6 +177,7 @@ constexpr std::array kKeys{
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
     Key{"timeout",   Shape::word,         check_delay},
+    Key{"hostwrite", Shape::word,         check_switch},
 };
 // clang-format on
 
@@ -225,6 +226,7 @@ Settings::Settings(const Installation& installation)
           {"append", ""},
           {"root", installation.root},
           {"timeout", "0s"},
+          {"hostwrite", "off"},
       } {
     values_ = defaults_;
 }

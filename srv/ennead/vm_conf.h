@@ -56,6 +56,8 @@ class Settings {
     };
     [[nodiscard]] std::vector<Disk> disks() const;
     [[nodiscard]] const std::string& root() const { return value("root"); }
+    // Whether the guest's tree may be written from outside.
+    [[nodiscard]] bool host_write() const { return value("hostwrite") == "on"; }
     // How long the machine may be on; 0: for ever.
     [[nodiscard]] std::chrono::microseconds timeout() const;
     // What the kernel of VM `number` is given: `cmdline`, or the default one with `append` added.
