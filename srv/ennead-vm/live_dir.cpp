@@ -301,16 +301,21 @@ synthfs::NodePtr LiveDir::make_consctl() {
                                  },
                                  [reply = std::move(reply)](bool) { reply(synthfs::success()); });
                          }});
-    ctl.verbs.push_back({.name = "break",
-                         .usage = "break",
-                         .run = [this](RequestPtr, const Command&, CheckedReply<> reply) {
-                             on_vcpu_(
-                                 [](Vcpu& v) {
-                                     v.machine().console_break();
-                                     return true;
-                                 },
-                                 [reply = std::move(reply)](bool) { reply(synthfs::success()); });
-                         }});
+    const auto plain = [&](const char* name, void (*act)(vmcore::Machine&)) {
+        ctl.verbs.push_back(
+            {.name = name,
+             .usage = name,
+             .run = [this, act](RequestPtr, const Command&, CheckedReply<> reply) {
+                 on_vcpu_(
+                     [act](Vcpu& v) {
+                         act(v.machine());
+                         return true;
+                     },
+                     [reply = std::move(reply)](bool) { reply(synthfs::success()); });
+             }});
+    };
+    plain("break", [](vmcore::Machine& machine) { machine.console_break(); });
+    plain("hangup", [](vmcore::Machine& machine) { machine.console_hangup(); });
     ctl.text = [this]() -> Checked<std::string> { return "size " + console_size_ + '\n'; };
     return synthfs::make_ctl_file(std::move(ctl));
 }

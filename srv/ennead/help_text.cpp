@@ -35,7 +35,7 @@ In N/
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input
     log      all console output, kept       com1 com2  serial ports
-    consctl  `size rows columns`, `break`
+    consctl  `size rows columns`, `break`, `hangup`
     regs     registers; written while paused    fpregs  x87 and SSE, likewise
     mem      physical memory, as large as it is; written while paused
     vmem     memory by linear address; written while paused

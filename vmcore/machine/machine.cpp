@@ -228,6 +228,10 @@ void Machine::raise_nmi() {
 void Machine::console_size(u16 columns, u16 rows) {
     pc_->console.resize(columns, rows);
 }
+void Machine::console_hangup() {
+    pc_->hang_up_com1();
+    pc_->console.hang_up();
+}
 void Machine::console_break() {
     pc_->com1.receive_break();
 }

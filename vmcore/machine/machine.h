@@ -118,6 +118,9 @@ class Machine {
     [[nodiscard]] std::size_t com_input(unsigned port, std::span<const u8> bytes);  // port 0: COM1
     void console_size(u16 columns, u16 rows);
     void console_break();
+    // The line to the terminal is dropped: COM1 has no carrier for half a second, and the virtio
+    // console's port goes and comes back.
+    void console_hangup();
 
     // Makes Engine::run return soon. Any thread.
     void request_exit();

@@ -71,6 +71,7 @@ Pc::Pc(PcWiring wiring)
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
       com2(timers, {.irq = irqs.line(3), .transmit = [this](u8 b) { wiring_.com_transmit(1, b); },
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
+      carrier(timers, [this] { com1.set_modem_lines({}); }),
       keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset,
                 .a20 = [this](bool on) {
                      memory.set_a20(on);
@@ -213,6 +214,13 @@ void Pc::shadow_changed(const I440fx::Segments& segments) {
         }
     }
     cpu.mmu.flush_all();
+}
+
+void Pc::hang_up_com1() {
+    // A driver that is interrupted looks at the line only then.
+    constexpr u64 kWithoutCarrierNs = 500'000'000;
+    com1.set_modem_lines({.dcd = false});
+    carrier.arm_at_ns(wiring_.clock.now_ns() + kWithoutCarrierNs);
 }
 
 void Pc::program_pics(u8 master_vector, u8 slave_vector) {

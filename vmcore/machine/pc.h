@@ -87,6 +87,9 @@ class Pc final : private InterruptSource {
     // directly.
     void program_pics(u8 master_vector, u8 slave_vector);
 
+    // COM1's carrier is lost, and there again half a second of machine time later.
+    void hang_up_com1();
+
     // Where the ACPI root pointer lies, if there is no BIOS.
     static constexpr PhysAddr kAcpiTables{0xe0000};
 
@@ -107,6 +110,7 @@ class Pc final : private InterruptSource {
     Pit8254 pit;
     Rtc146818 rtc;
     Uart16550 com1, com2;
+    Timer carrier;  // of COM1, comes back
     I8042 keyboard;
     ScratchPorts scratch;
     DebugPort debug;
