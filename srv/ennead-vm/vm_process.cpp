@@ -96,6 +96,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
                                                         : vmcore::BootMenu::choice;
     }
     config.bios_debug = message.bios_debug;
+    config.seed = message.seed;
     for (const StartMessage::Initrd& each : message.initrds) {
         auto initrd = read_image(each.fd);
         if (!initrd) {

@@ -53,6 +53,7 @@ Settings
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
     timeout TIME (after start; 0: none)   hostwrite off|on (root/ can be written)
+    seed NUMBER (of the random device)
 
 Name spaces: `bind $PWD /src`, source a host directory or '#ram' (memory); at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only

@@ -386,6 +386,7 @@ void Vm::start(CheckedReply<> reply) {
     message.engine = settings_.engine();
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
+    message.seed = settings_.seed();
     message.command_line =
         settings_.command_line(number_, names_.shows_host() || settings_.host_write());
     message.disks_first = settings_.has_default_kernel();

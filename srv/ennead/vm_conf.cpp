@@ -149,6 +149,11 @@ Checked<std::string> check_delay(const Command& line) {
     return time ? Checked<std::string>(format_time(time.value())) : at(time.error(), line, 1);
 }
 
+Checked<std::string> check_seed(const Command& line) {
+    const auto seed = synthfs::parse_number(line.arg(0));
+    return seed ? Checked<std::string>(std::to_string(seed.value())) : at(seed.error(), line, 1);
+}
+
 enum class Shape { word, words, rest_of_line };
 
 struct Key {
@@ -177,6 +182,7 @@ constexpr std::array kKeys{
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
     Key{"timeout",   Shape::word,         check_delay},
+    Key{"seed",      Shape::word,         check_seed},
     Key{"hostwrite", Shape::word,         check_switch},
 };
 // clang-format on
@@ -226,6 +232,7 @@ Settings::Settings(const Installation& installation)
           {"append", ""},
           {"root", installation.root},
           {"timeout", "0s"},
+          {"seed", ""},
           {"hostwrite", "off"},
       } {
     values_ = defaults_;
@@ -301,6 +308,13 @@ std::vector<Settings::Disk> Settings::disks() const {
         }
     }
     return list;
+}
+
+std::optional<std::uint64_t> Settings::seed() const {
+    if (value("seed").empty()) {
+        return std::nullopt;
+    }
+    return synthfs::parse_number({value("seed"), 0}).value();
 }
 
 std::chrono::microseconds Settings::timeout() const {

@@ -63,6 +63,7 @@ Result<> Machine::build() {
         .panicked = [this] { request(MachineRequest::panic); },
         .reset = [this] { request(MachineRequest::reset); },
     };
+    wiring.seed = config_.seed;
     // An answer to another PC's request must not be taken for one to this one's.
     wiring.first_disk_request = ++builds_ << 48;
     for (const MachineConfig::Disk& disk : config_.disks) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ struct MachineConfig {
     std::vector<Initrd> initrds;
     std::string command_line;
     std::string mount_tag = "ennead";  // of the 9P device that carries the root
+    // What the entropy device gives from each power-on; none: the host's random bytes.
+    std::optional<u64> seed{};
 };
 
 // What the machine tells its surroundings; all called on the vCPU thread, so they must not block.

@@ -90,6 +90,7 @@ Pc::Pc(PcWiring wiring)
       power_management(ports, acpi),
       p9(wiring_.mount_tag, kMaxP9Request, wiring_.p9),
       console([this](std::span<const u8> bytes) { wiring_.console_transmit(bytes); }),
+      rng(wiring_.seed ? seeded_bytes(*wiring_.seed) : VirtioRng::Source{}),
       p9_pci(p9, wiring_.ram, pci_wiring(kP9Slot)),
       console_pci(console, wiring_.ram, pci_wiring(kConsoleSlot)),
       rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),

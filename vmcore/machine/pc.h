@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,8 @@ struct PcWiring {
         VirtioBlock::Submit submit;
     };
     std::vector<Disk> disks{};
+    // What the entropy device gives follows from it, from the start; none: the host's.
+    std::optional<u64> seed{};
     u64 first_disk_request = 1;  // ids of disk requests count from here
     std::function<void(unsigned port, u8 byte)> com_transmit;
     std::function<void(std::span<const u8>)> console_transmit;
