@@ -78,11 +78,26 @@ TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
 
 TEST(StartMessage, what_it_does_not_know_is_refused) {
     const std::string good = full().encode();
-    for (const char* line :
-         {"disk 5\n", "disk 4 5\n", "disk 0 5 6\n", "disks 5\n", "kernel\n", "initrd 5\n",
-          "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n", "kernel 2147483648\n",
-          "bios 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n", "seed x\n",
-          "vm 4294967296\n", "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
+    for (const char* line : {"disk 5\n",
+                             "disk 4 5\n",
+                             "disk 0 5 6\n",
+                             "disks 5\n",
+                             "kernel\n",
+                             "initrd 5\n",
+                             "initrd x y\n",
+                             "kernel 5 6\n",
+                             "kernel five\n",
+                             "kernel -1\n",
+                             "kernel 2147483648\n",
+                             "bios 4294967301\n",
+                             "bootmenu maybe\n",
+                             "biosdebug choice\n",
+                             "bios x\n",
+                             "seed x\n",
+                             "vm 4294967296\n",
+                             "mem 18446744073709551616\n",
+                             "mem 128M\n",
+                             "cmdline 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;
     }
 }
