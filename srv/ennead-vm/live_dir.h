@@ -38,6 +38,9 @@ class LiveDir {
     // To be called once, before anything is served or the guest runs.
     void attach(vmcore::Vcpu& vcpu) { on_vcpu_.attach(vcpu); }
 
+    // To be called before the vCPU ends; nothing is served any more.
+    void detach() { trace_.detach(); }
+
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
 
     void console_output(std::string_view bytes) { console_->append(bytes); }

@@ -72,14 +72,18 @@ class TraceFile::Lines : public std::enable_shared_from_this<Lines> {
 
 TraceFile::TraceFile(const OnVcpu& vcpu, boost::asio::io_context& io, synthfs::ErrorSink errors)
     : vcpu_(vcpu),
-      stream_(synthfs::StreamFile::make(
-          {.mode = 0400,
-           .name = "trace",
-           .errors = std::move(errors),
-           .capacity = kRing,
-           .history = 0,
-           .lines = true,
-           .on_readers = [this](std::size_t count) { readers_changed(count); }})),
+      stream_(synthfs::StreamFile::make({.mode = 0400,
+                                         .name = "trace",
+                                         .errors = std::move(errors),
+                                         .capacity = kRing,
+                                         .history = 0,
+                                         .lines = true,
+                                         .on_readers =
+                                             [weak = std::weak_ptr(self_)](std::size_t count) {
+                                                 if (const auto self = weak.lock()) {
+                                                     (*self)->readers_changed(count);
+                                                 }
+                                             }})),
       lines_(std::make_shared<Lines>(io, stream_)) {}
 
 void TraceFile::add(vmcore::TraceRule rule, synthfs::CheckedReply<> reply) {

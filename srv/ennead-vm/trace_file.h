@@ -29,6 +29,8 @@ class TraceFile {
     // Those who read come to the end of the file; who opens it later waits for the next trace.
     void end(synthfs::CheckedReply<> reply);
     void machine_off();
+    // The vCPU is about to end. Opens may outlast it, and this.
+    void detach() { off_ = true; }
 
   private:
     class Lines;
@@ -38,6 +40,7 @@ class TraceFile {
     void apply(std::function<void()> then);
 
     const OnVcpu& vcpu_;
+    std::shared_ptr<TraceFile*> self_ = std::make_shared<TraceFile*>(this);
     std::shared_ptr<synthfs::StreamFile> stream_;
     std::shared_ptr<Lines> lines_;
     std::vector<vmcore::TraceRule> rules_;

@@ -69,6 +69,9 @@ VmProcess::~VmProcess() {
             disk->stop();
         }
     }
+    if (live_) {
+        live_->detach();
+    }
     // The vCPU thread next: it still calls into what follows.
     vcpu_ = nullptr;
     link_ = nullptr;
