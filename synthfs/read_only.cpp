@@ -14,29 +14,14 @@ namespace {
 
 class ReadOnlyNode final : public Node {
   public:
-    // `options` may be null: what is shown is as it is.
-    ReadOnlyNode(NodePtr inner, std::shared_ptr<const ReadOnlyOptions> options, bool top)
-        : inner_(std::move(inner)), options_(std::move(options)), top_(top) {}
+    explicit ReadOnlyNode(NodePtr inner) : inner_(std::move(inner)) {}
 
     Identity identity() const override { return inner_->identity(); }
     mode_t type() const override { return inner_->type(); }
     bool is_stream() const override { return inner_->is_stream(); }
 
     void getattr(RequestPtr request, Reply<Attr> reply) override {
-        if (!options_) {
-            inner_->getattr(std::move(request), std::move(reply));
-            return;
-        }
-        inner_->getattr(std::move(request), [options = options_, top = top_,
-                                             reply = std::move(reply)](Result<Attr> attr) {
-            if (attr) {
-                Attr& shown = attr.value();
-                shown.uid = top || shown.uid == 0 ? options->uid : shown.uid;
-                shown.gid = top || shown.gid == 0 ? options->gid : shown.gid;
-                shown.mode = top ? S_IFDIR | options->mode : shown.mode;
-            }
-            reply(std::move(attr));
-        });
+        inner_->getattr(std::move(request), std::move(reply));
     }
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
         if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0 || inner_->reading_makes()) {
@@ -53,10 +38,9 @@ class ReadOnlyNode final : public Node {
     }
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
         inner_->walk(std::move(request), std::move(name),
-                     [options = options_, reply = std::move(reply)](Result<NodePtr> node) {
+                     [reply = std::move(reply)](Result<NodePtr> node) {
                          if (node) {
-                             reply(NodePtr(std::make_shared<ReadOnlyNode>(std::move(node.value()),
-                                                                          options, false)));
+                             reply(make_read_only(std::move(node.value())));
                          } else {
                              reply(node.error());
                          }
@@ -123,19 +107,12 @@ class ReadOnlyNode final : public Node {
     }
 
     const NodePtr inner_;
-    const std::shared_ptr<const ReadOnlyOptions> options_;
-    const bool top_;
 };
 
 }  // namespace
 
-NodePtr make_read_only(NodePtr tree, ReadOnlyOptions options) {
-    return std::make_shared<ReadOnlyNode>(std::move(tree),
-                                          std::make_shared<const ReadOnlyOptions>(options), true);
-}
-
 NodePtr make_read_only(NodePtr tree) {
-    return std::make_shared<ReadOnlyNode>(std::move(tree), nullptr, true);
+    return std::make_shared<ReadOnlyNode>(std::move(tree));
 }
 
 }  // namespace ennead::synthfs

@@ -46,6 +46,9 @@ std::string StartMessage::encode() const {
     }
     line("bootmenu", boot_menu);
     line("biosdebug", bios_debug ? "on" : "off");
+    if (seed) {
+        line("seed", std::to_string(*seed));
+    }
     for (const Initrd& initrd : initrds) {
         text += "initrd " + std::to_string(initrd.fd) + ' ' + synthfs::quote(initrd.name) + '\n';
     }
@@ -110,7 +113,7 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             }
             continue;
         }
-        const synthfs::Bounds bounds{.max = key == "mem" ? UINT64_MAX : INT_MAX};
+        const synthfs::Bounds bounds{.max = key == "mem" || key == "seed" ? UINT64_MAX : INT_MAX};
         const auto number = synthfs::parse_number(command.arg(0), bounds);
         if (!number) {
             return number.error();
@@ -120,6 +123,8 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.vm = static_cast<unsigned>(number.value());
         } else if (key == "mem") {
             message.memory_bytes = number.value();
+        } else if (key == "seed") {
+            message.seed = number.value();
         } else if (key == "kernel") {
             message.kernel_fd = fd;
         } else if (key == "bios") {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,10 +29,11 @@ struct StartMessage {
     std::uint64_t memory_bytes = 0;
     std::string engine = "jit";  // or interp
     std::string command_line;
-    int kernel_fd = -1;                // readable file
-    int bios_fd = -1;                  // readable file; -1: the kernel is entered directly
-    std::string boot_menu = "choice";  // of the BIOS: off, choice, on
-    bool bios_debug = false;           // the debug port speaks on the console
+    int kernel_fd = -1;                   // readable file
+    int bios_fd = -1;                     // readable file; -1: the kernel is entered directly
+    std::string boot_menu = "choice";     // of the BIOS: off, choice, on
+    bool bios_debug = false;              // the debug port speaks on the console
+    std::optional<std::uint64_t> seed{};  // of the entropy device; none: the host's random bytes
     struct Initrd {
         int fd = -1;       // readable file
         std::string name;  // what the guest may see of its path: the last part

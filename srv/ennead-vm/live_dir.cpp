@@ -9,6 +9,7 @@
 
 #include "srv/common/resident.h"
 #include "srv/common/step_count.h"
+#include "srv/common/trace_rule.h"
 #include "srv/ennead-vm/bp_list.h"
 #include "srv/ennead-vm/jit_dir.h"
 #include "srv/ennead-vm/machine_files.h"
@@ -70,7 +71,7 @@ Fault wrong_state(RunState state) {
 }
 
 LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree)
-    : io_(io), on_vcpu_(io), guest_root_(guest_root) {
+    : io_(io), on_vcpu_(io), guest_root_(guest_root), trace_(on_vcpu_, io, error_sink()) {
     console_ = make_console();
     com_[0] = make_com(0, "com1");
     com_[1] = make_com(1, "com2");
@@ -96,6 +97,7 @@ LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::No
              file("map", 0400, make_map(on_vcpu_, error_sink())),
              file("io", 0400, make_io(on_vcpu_, error_sink())),
              file("bp", 0600, make_bp()),
+             file("trace", 0400, trace_.node()),
              file("stats", 0600, make_stats()),
              file("instructions", 0400, make_instructions()),
              {.name = "jit",
@@ -126,6 +128,7 @@ void LiveDir::state_changed(RunState state, vmcore::OffReason reason, std::uint6
             console_->set_eof();
             com_[0]->set_eof();
             com_[1]->set_eof();
+            trace_.machine_off();
             events_->append("off " + std::string(reason_name(reason)) + ' ' +
                             std::to_string(on_vcpu_.vcpu().cpu_time_ns()) + ' ' +
                             std::to_string(instructions) + '\n');
@@ -253,6 +256,25 @@ synthfs::NodePtr LiveDir::make_ctl() {
     verb("stop", true, true, [](Vcpu& v) { v.switch_off(vmcore::OffReason::stop); });
     verb("powerdown", true, false, [](Vcpu& v) { v.machine().press_power_button(); });
     verb("nmi", true, true, [](Vcpu& v) { v.machine().raise_nmi(); });
+    ctl.verbs.push_back({.name = "trace",
+                         .min_args = 1,
+                         .max_args = synthfs::kAnyArgs,
+                         .usage = kTraceUsage,
+                         .run =
+                             [this](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                 auto rule = parse_trace(command);
+                                 if (rule) {
+                                     trace_.add(std::move(rule.value()), std::move(reply));
+                                 } else {
+                                     reply(rule.error());
+                                 }
+                             },
+                         .check = check_trace});
+    ctl.verbs.push_back({.name = "notrace",
+                         .usage = "notrace",
+                         .run = [this](RequestPtr, const Command&, CheckedReply<> reply) {
+                             trace_.end(std::move(reply));
+                         }});
     return synthfs::make_ctl_file(std::move(ctl));
 }
 
@@ -279,16 +301,21 @@ synthfs::NodePtr LiveDir::make_consctl() {
                                  },
                                  [reply = std::move(reply)](bool) { reply(synthfs::success()); });
                          }});
-    ctl.verbs.push_back({.name = "break",
-                         .usage = "break",
-                         .run = [this](RequestPtr, const Command&, CheckedReply<> reply) {
-                             on_vcpu_(
-                                 [](Vcpu& v) {
-                                     v.machine().console_break();
-                                     return true;
-                                 },
-                                 [reply = std::move(reply)](bool) { reply(synthfs::success()); });
-                         }});
+    const auto plain = [&](const char* name, void (*act)(vmcore::Machine&)) {
+        ctl.verbs.push_back(
+            {.name = name,
+             .usage = name,
+             .run = [this, act](RequestPtr, const Command&, CheckedReply<> reply) {
+                 on_vcpu_(
+                     [act](Vcpu& v) {
+                         act(v.machine());
+                         return true;
+                     },
+                     [reply = std::move(reply)](bool) { reply(synthfs::success()); });
+             }});
+    };
+    plain("break", [](vmcore::Machine& machine) { machine.console_break(); });
+    plain("hangup", [](vmcore::Machine& machine) { machine.console_hangup(); });
     ctl.text = [this]() -> Checked<std::string> { return "size " + console_size_ + '\n'; };
     return synthfs::make_ctl_file(std::move(ctl));
 }

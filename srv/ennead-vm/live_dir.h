@@ -14,6 +14,7 @@
 
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/on_vcpu.h"
+#include "srv/ennead-vm/trace_file.h"
 #include "synthfs/stream_file.h"
 #include "synthfs/tree.h"
 #include "vmcore/machine/vcpu.h"
@@ -23,7 +24,7 @@ namespace ennead::srv {
 // The server mounts this tree and shows its files under /vm/N. Three of them are for the server
 // itself:
 //   instructions  `instructions n`, since power-on
-//   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi`
+//   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi` `trace` `notrace`
 //   events  `running`, `paused`, `off reason cputime_ns instructions`; `breakpoint address kinds`
 //           before the `paused` that comes of it; and for every failed operation here
 //           `error errno file column 'command' 'text'` (column -1: none), told before the operation
@@ -36,6 +37,9 @@ class LiveDir {
 
     // To be called once, before anything is served or the guest runs.
     void attach(vmcore::Vcpu& vcpu) { on_vcpu_.attach(vcpu); }
+
+    // To be called before the vCPU ends; nothing is served any more.
+    void detach() { trace_.detach(); }
 
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
 
@@ -66,6 +70,7 @@ class LiveDir {
     OnVcpu on_vcpu_;
     GuestRoot& guest_root_;
     std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
+    TraceFile trace_;
     std::map<std::string, vmcore::u64> zeros_;  // what counters of `stats` stood at when zeroed
     std::string console_size_ = "24 80";
     std::shared_ptr<synthfs::Directory> root_;

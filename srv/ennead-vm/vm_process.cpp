@@ -78,6 +78,9 @@ VmProcess::~VmProcess() {
             disk->stop();
         }
     }
+    if (live_) {
+        live_->detach();
+    }
     // The vCPU thread next: it still calls into what follows.
     vcpu_ = nullptr;
     link_ = nullptr;
@@ -106,6 +109,7 @@ Checked<> VmProcess::build(const StartMessage& message) {
                                                         : vmcore::BootMenu::choice;
     }
     config.bios_debug = message.bios_debug;
+    config.seed = message.seed;
     for (const StartMessage::Initrd& each : message.initrds) {
         auto initrd = read_image(each.fd);
         if (!initrd) {

@@ -35,12 +35,14 @@ In N/
     name  status  wait  events  error
     cons     console: history, then what comes; writes are input
     log      all console output, kept       com1 com2  serial ports
-    consctl  `size rows columns`, `break`
+    consctl  `size rows columns`, `break`, `hangup`
     regs     registers; written while paused    fpregs  x87 and SSE, likewise
     mem      physical memory, as large as it is; written while paused
     vmem     memory by linear address; written while paused
     map      what is where in memory            io      ports
     bp       breakpoints: `rwx address length hits`; > replaces, >> adds
+    trace    what `trace insn|irq|exc|io|mmio|9p [lo-hi] [cr3=0x...]` in ctl asks for, as long as
+             somebody reads; `notrace` ends it
     ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
@@ -51,6 +53,8 @@ Settings
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
     timeout TIME (after start; 0: none)   nest N (levels of VMs its guest may make)   cap N (how many)
+    hostwrite off|on (root/ can be written)
+    seed NUMBER (of the random device)
 
 Name spaces: `bind $PWD /src`, source a host directory, '#ram' (memory), n/NAME, or '#vm' (the VM's
     own directory and the VMs that its guest makes); at once while it runs
@@ -58,7 +62,7 @@ Name spaces: `bind $PWD /src`, source a host directory, '#ram' (memory), n/NAME,
     -o overlay: changes go to the VM's scratch layer
 
 Tools that read everything (grep -r) wait at streams as at a FIFO: leave out
-    cons com1 com2 events wait
+    cons com1 com2 events wait trace
 )";
 }
 

@@ -134,7 +134,8 @@ class LiveHandle final : public SynthHandle {
     void when_open(const RequestPtr& request, const Reply<std::size_t>& reply,
                    Operation operation) {
         if (!remote_) {
-            if (request->nonblocking()) {
+            // What is no stream always has an answer, and soon.
+            if (request->nonblocking() && node().is_stream()) {
                 reply(synthfs::error(EAGAIN));
                 return;
             }

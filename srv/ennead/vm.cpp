@@ -383,7 +383,7 @@ void Vm::start(CheckedReply<> reply) {
         return;
     }
     // Those that its guest makes are to be seen there as they come and go, too.
-    const bool shared_root = names_.shows_host() || settings_.nest() > 0;
+    const bool shared_root = names_.shows_host() || settings_.nest() > 0 || settings_.host_write();
     guest_keeps_names_ = settings_.lets_guest_keep_names(shared_root);
     StartMessage message;
     message.vm = number_;
@@ -391,6 +391,7 @@ void Vm::start(CheckedReply<> reply) {
     message.engine = settings_.engine();
     message.boot_menu = settings_.boot_menu();
     message.bios_debug = settings_.bios_debug();
+    message.seed = settings_.seed();
     message.command_line = settings_.command_line(number_, shared_root);
     message.disks_first = settings_.has_default_kernel();
     auto machine =

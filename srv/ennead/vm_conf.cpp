@@ -157,6 +157,11 @@ Checked<std::string> check_count(const Command& line) {
 // Levels of VMs in VMs, whose trees are handed on by the one above; and VMs, as at the top.
 constexpr std::uint64_t kMostNested = 8, kMostVms = 1'000'000;
 
+Checked<std::string> check_seed(const Command& line) {
+    const auto seed = synthfs::parse_number(line.arg(0));
+    return seed ? Checked<std::string>(std::to_string(seed.value())) : at(seed.error(), line, 1);
+}
+
 enum class Shape { word, words, rest_of_line };
 
 struct Key {
@@ -187,6 +192,8 @@ constexpr std::array kKeys{
     Key{"timeout",   Shape::word,         check_delay},
     Key{"nest",      Shape::word,         check_count<kMostNested>},
     Key{"cap",       Shape::word,         check_count<kMostVms>},
+    Key{"seed",      Shape::word,         check_seed},
+    Key{"hostwrite", Shape::word,         check_switch},
 };
 // clang-format on
 
@@ -237,6 +244,8 @@ Settings::Settings(const Installation& installation)
           {"timeout", "0s"},
           {"nest", "0"},
           {"cap", "16"},
+          {"seed", ""},
+          {"hostwrite", "off"},
       } {
     values_ = defaults_;
 }
@@ -311,6 +320,13 @@ std::vector<Settings::Disk> Settings::disks() const {
         }
     }
     return list;
+}
+
+std::optional<std::uint64_t> Settings::seed() const {
+    if (value("seed").empty()) {
+        return std::nullopt;
+    }
+    return synthfs::parse_number({value("seed"), 0}).value();
 }
 
 std::chrono::microseconds Settings::timeout() const {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,6 +57,10 @@ class Settings {
     };
     [[nodiscard]] std::vector<Disk> disks() const;
     [[nodiscard]] const std::string& root() const { return value("root"); }
+    // Of the machine's entropy device; none: its bytes are the host's.
+    [[nodiscard]] std::optional<std::uint64_t> seed() const;
+    // Whether the guest's tree may be written from outside.
+    [[nodiscard]] bool host_write() const { return value("hostwrite") == "on"; }
     // How long the machine may be on; 0: for ever.
     [[nodiscard]] std::chrono::microseconds timeout() const;
     // How deep below the VM others may be made by its guest, and how many in all.

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "srv/common/step_count.h"
+#include "srv/common/trace_rule.h"
 #include "srv/ennead/time_text.h"
 #include "srv/ennead/vm_dir.h"
 #include "srv/ennead/vm_table.h"
@@ -78,6 +79,21 @@ synthfs::CtlFile vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
                                      }
                                  },
                              .check = check_steps});
+    plain("notrace",
+          [](Vm& self, CheckedReply<> reply) { self.control("notrace", std::move(reply)); });
+    ctl.verbs.push_back(Verb{.name = "trace",
+                             .min_args = 1,
+                             .max_args = synthfs::kAnyArgs,
+                             .usage = kTraceUsage,
+                             .run =
+                                 [weak](RequestPtr, const Command& command, CheckedReply<> reply) {
+                                     if (const auto self = weak.lock()) {
+                                         self->control(command.line, std::move(reply));
+                                     } else {
+                                         reply(destroyed());
+                                     }
+                                 },
+                             .check = check_trace});
     plain("kill", [](Vm& self, CheckedReply<> reply) { reply(self.kill()); });
     ctl.verbs.push_back(Verb{.name = "killonclose",
                              .usage = "killonclose",

@@ -9,6 +9,7 @@
 #include "srv/ennead/live_file.h"
 #include "srv/ennead/vm_table.h"
 #include "synthfs/read_only.h"
+#include "synthfs/shown_as.h"
 #include "synthfs/text_file.h"
 #include "synthfs/tree.h"
 
@@ -183,6 +184,7 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
         live("map", 0400, false),
         live("io", 0400, false),
         list("bp", 0600),
+        live("trace", 0400, true),
         live("stats", 0644, false),
         directory("jit", 0555, jit()),
         {.name = "root",
@@ -194,9 +196,12 @@ std::vector<Entry> make_vm_files(VmTable& table, const std::shared_ptr<Vm>& vm) 
              const synthfs::NodePtr now = vm ? vm->guest_tree() : nullptr;
              if (now != tree) {
                  tree = now;
-                 shown = now ? synthfs::make_read_only(
+                 shown = now ? synthfs::make_shown_as(
                                    now, {.mode = mode & 0777, .uid = geteuid(), .gid = getegid()})
                              : nullptr;
+                 if (shown && !vm->settings().host_write()) {
+                     shown = synthfs::make_read_only(std::move(shown));
+                 }
              }
              return shown;
          },

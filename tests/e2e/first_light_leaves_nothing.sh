@@ -29,6 +29,7 @@ in_time 5 "nothing is left" nothing_left
 # Interrupted while it boots, as a terminal or a service manager does: everything in the group.
 for signal in INT TERM HUP; do
     mkfifo "$work/input"
+    : >"$work/out" # of the run before, or it would seem to boot already
     # Not as a background job of this shell, which would have SIGINT ignored for good.
     python3 -I -S -c 'import os, signal, sys
 os.setsid()

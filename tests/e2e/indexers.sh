@@ -38,22 +38,22 @@ for path, _, files in os.walk('$mnt'):
     for name in files:
         if '/root' in path and os.path.islink(os.path.join(path, name)):
             continue  # the guest's, which leads somewhere in the guest
-        os.close(os.open(os.path.join(path, name), os.O_RDONLY | os.O_NONBLOCK)) if name not in ('regs', 'fpregs', 'mem', 'vmem', 'map', 'io', 'bp', 'stats', 'blocks', 'com1', 'com2', 'consctl') else None
+        os.close(os.open(os.path.join(path, name), os.O_RDONLY | os.O_NONBLOCK)) if name not in ('regs', 'fpregs', 'mem', 'vmem', 'map', 'io', 'bp', 'stats', 'blocks', 'com1', 'com2', 'trace', 'consctl') else None
         os.stat(os.path.join(path, name))
 "
 lacks "opening every file fails: $(cat "$work/err")" test -s "$work/err"
 
 # Reading makes one machine, as `new` says; leaving that out, none.
-quietly grep -r --exclude=new --exclude=cons --exclude=com1 --exclude=com2 --exclude=events --exclude=wait \
+quietly grep -r --exclude=new --exclude=cons --exclude=com1 --exclude=com2 --exclude=trace --exclude=events --exclude=wait \
     --exclude=mem --exclude=vmem nothing-has-this "$mnt"
-quietly grep -rl --exclude=new --exclude=cons --exclude=com1 --exclude=com2 --exclude=events \
+quietly grep -rl --exclude=new --exclude=cons --exclude=com1 --exclude=com2 --exclude=trace --exclude=events \
     --exclude=wait --exclude=mem --exclude=vmem '^mem 128M' "$mnt"
 same "$(sort "$work/out")" "$mnt/$n/conf
 $mnt/$m/conf
 $mnt/conf" "files with a setting"
 before="$before
 $((m + 1)) $((m + 1)) new - 128M"
-quietly grep -r --exclude=cons --exclude=com1 --exclude=com2 --exclude=events --exclude=wait \
+quietly grep -r --exclude=cons --exclude=com1 --exclude=com2 --exclude=trace --exclude=events --exclude=wait \
     nothing-has-this "$mnt"
 
 # Streams hold such a program up like a FIFO; interrupted, it goes, and nothing has happened.

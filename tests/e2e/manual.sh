@@ -74,7 +74,7 @@ usage_in_manual() {
 while read -r verb; do
     case $verb in
     set) continue ;; # the value is a part of `conf`, whose empty values are lines too
-    bind | unbind) words= ;;
+    bind | unbind | trace) words= ;;
     *) words=' a b c d e f g h' ;;
     esac
     same "$(told "$mnt/$n/ctl" "$verb$words")" "usage: $(usage_in_manual "$verb")" "use of $verb"

@@ -38,6 +38,9 @@ lacks "wait ends while the machine runs" timeout 0.5 cat "$mnt/$n/wait"
 # The power button: the guest switches itself off.
 echo powerdown >"$mnt/$n/ctl"
 same "$(ended $n)" "poweroff 0" "end by the power button"
+refused EBUSY "$mnt/$n/ctl" pause 'the machine is off'
+# shellcheck disable=SC2094 # one descriptor
+same "$({ echo pause >&3 || cat <&3; } 3<>"$mnt/$n/ctl" 2>/dev/null)" "the machine is off" "what ctl says to pause"
 same "$(cut -d ' ' -f 1-3 "$mnt/$n/status")" "stopped poweroff 0" "status"
 refused EBUSY "$mnt/$n/ctl" powerdown
 refused EPIPE "$mnt/$n/cons" "anybody there?"

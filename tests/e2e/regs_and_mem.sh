@@ -17,6 +17,11 @@ same "$(call read "$mnt/$n/regs")" EBUSY "regs of a machine that was not started
 explained EBUSY "$mnt/$n/regs"
 start_vm $n
 
+# What is no stream has an answer at once, whoever asks how.
+for file in regs fpregs mem map io bp stats consctl jit/stats; do
+    answers ok nonblock "$mnt/$n/$file"
+done
+
 # Under load, so that no two moments are alike.
 echo 'while :; do :; done' >"$mnt/$n/cons"
 await "$mnt/$n/log" 'while :; do :; done'

@@ -183,6 +183,14 @@ TEST_F(LiveFileTest, nonblocking_read_before_the_open_would_wait) {
     EXPECT_EQ(start_read(opened.handle, 0, 16, true)->errnum(), EAGAIN);
 }
 
+TEST_F(LiveFileTest, nonblocking_read_of_what_is_no_stream_waits_for_the_open) {
+    connect();
+    const auto opened = open(live("regs", false), O_RDONLY | O_NONBLOCK);
+    const auto read = start_read(opened.handle, 0, 16, true);
+    ASSERT_TRUE(run_until([&] { return read->answered(); }));
+    EXPECT_EQ(read->text(), "eax 0\n");
+}
+
 TEST_F(LiveFileTest, queued_operation_is_cancelled_at_once) {
     connect();
     const auto opened = open(live("com1", true), O_RDONLY);

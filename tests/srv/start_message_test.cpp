@@ -17,6 +17,7 @@ StartMessage full() {
     message.bios_fd = 12;
     message.boot_menu = "off";
     message.bios_debug = true;
+    message.seed = ~std::uint64_t{0};
     message.initrds = {{6, "initrd.gz"}, {11, "it's a module"}};
     message.disks = {{0, 13, 14, 15}, {3, 16}};
     message.disks_first = true;
@@ -32,6 +33,7 @@ void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.bios_fd, b.bios_fd);
     EXPECT_EQ(a.boot_menu, b.boot_menu);
     EXPECT_EQ(a.bios_debug, b.bios_debug);
+    EXPECT_EQ(a.seed, b.seed);
     EXPECT_EQ(a.initrds, b.initrds);
     EXPECT_EQ(a.disks, b.disks);
     EXPECT_EQ(a.disks_first, b.disks_first);
@@ -62,7 +64,7 @@ TEST(StartMessage, is_lines_of_key_and_value) {
     message.command_line = "a b";
     EXPECT_EQ(message.encode(),
               "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\n"
-              "bios 12\nbootmenu off\nbiosdebug on\n"
+              "bios 12\nbootmenu off\nbiosdebug on\nseed 18446744073709551615\n"
               "initrd 6 initrd.gz\ninitrd 11 'it''s a module'\n"
               "disk 0 13 14 15\ndisk 3 16\nbootfirst disks\n"
               "kernel 5\n");
@@ -76,11 +78,26 @@ TEST(StartMessage, what_a_vm_cannot_do_without_is_needed) {
 
 TEST(StartMessage, what_it_does_not_know_is_refused) {
     const std::string good = full().encode();
-    for (const char* line :
-         {"disk 5\n", "disk 4 5\n", "disk 0 5 6\n", "disks 5\n", "kernel\n", "initrd 5\n",
-          "initrd x y\n", "kernel 5 6\n", "kernel five\n", "kernel -1\n", "kernel 2147483648\n",
-          "bios 4294967301\n", "bootmenu maybe\n", "biosdebug choice\n", "bios x\n",
-          "vm 4294967296\n", "mem 18446744073709551616\n", "mem 128M\n", "cmdline 'open\n"}) {
+    for (const char* line : {"disk 5\n",
+                             "disk 4 5\n",
+                             "disk 0 5 6\n",
+                             "disks 5\n",
+                             "kernel\n",
+                             "initrd 5\n",
+                             "initrd x y\n",
+                             "kernel 5 6\n",
+                             "kernel five\n",
+                             "kernel -1\n",
+                             "kernel 2147483648\n",
+                             "bios 4294967301\n",
+                             "bootmenu maybe\n",
+                             "biosdebug choice\n",
+                             "bios x\n",
+                             "seed x\n",
+                             "vm 4294967296\n",
+                             "mem 18446744073709551616\n",
+                             "mem 128M\n",
+                             "cmdline 'open\n"}) {
         EXPECT_EQ(refusal(good + line), EINVAL) << line;
     }
 }

@@ -43,7 +43,8 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
               "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
               "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
               "disk0 ''\ndisk1 ''\ndisk2 ''\ndisk3 ''\n"
-              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\nnest 0\ncap 16\n");
+              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\nnest 0\ncap 16\n"
+              "seed ''\nhostwrite off\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
     EXPECT_TRUE(settings.initrds().empty());
@@ -90,6 +91,32 @@ TEST_F(SettingsTest, engine_and_boot_have_two_ways_each) {
     EXPECT_FALSE(settings.boots_through_bios());
     EXPECT_EQ(apply("boot net"), EINVAL);
     EXPECT_EQ(fault.column, 5u);
+}
+
+TEST_F(SettingsTest, seed_is_a_number_or_none) {
+    EXPECT_EQ(settings.seed(), std::nullopt);
+    EXPECT_EQ(apply("seed 0"), 0);
+    EXPECT_EQ(settings.seed(), 0u);
+    EXPECT_EQ(apply("seed 0xffffffffffffffff"), 0);
+    EXPECT_EQ(settings.seed(), ~std::uint64_t{0});
+    EXPECT_EQ(line("seed"), "18446744073709551615");
+    for (const char* bad : {"seed -1", "seed word", "seed 18446744073709551616"}) {
+        EXPECT_EQ(apply(bad), EINVAL) << bad;
+        EXPECT_EQ(fault.column, 5u) << bad;
+    }
+    EXPECT_EQ(apply("seed ''"), 0);
+    EXPECT_EQ(settings.seed(), std::nullopt);
+}
+
+TEST_F(SettingsTest, hostwrite_is_on_or_off) {
+    EXPECT_EQ(line("hostwrite"), "off");
+    EXPECT_FALSE(settings.host_write());
+    EXPECT_EQ(apply("hostwrite on"), 0);
+    EXPECT_TRUE(settings.host_write());
+    EXPECT_EQ(apply("hostwrite 1"), EINVAL);
+    EXPECT_EQ(fault.column, 10u);
+    EXPECT_EQ(apply("hostwrite"), 0);
+    EXPECT_FALSE(settings.host_write());
 }
 
 TEST_F(SettingsTest, paths_are_absolute_and_may_have_blanks) {

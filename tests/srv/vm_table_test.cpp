@@ -301,8 +301,8 @@ TEST_F(Tree, what_needs_a_machine_is_refused_without_one) {
     for (const char* verb : {"pause", "resume", "reset", "stop", "powerdown", "nmi", "kill"}) {
         EXPECT_EQ(echo(verb, "1/ctl"), EBUSY) << verb;
     }
-    for (const char* live :
-         {"regs", "fpregs", "mem", "vmem", "map", "io", "com1", "com2", "consctl", "stats"}) {
+    for (const char* live : {"regs", "fpregs", "mem", "vmem", "map", "io", "com1", "com2",
+                             "consctl", "trace", "stats"}) {
         EXPECT_EQ(open(file(std::string("1/") + live), O_RDONLY).errnum, EBUSY) << live;
     }
     EXPECT_EQ(echo("typed", "1/cons"), EBUSY);

@@ -282,6 +282,12 @@ Event event_of(const CpuState& state, const GuestFault& fault) {
     return event;
 }
 
+void tell(Cpu& cpu, const GuestFault& fault, u32 return_eip) {
+    if (cpu.tracer.exceptions()) [[unlikely]] {
+        cpu.tracer.exception(fault, return_eip);
+    }
+}
+
 bool deliver(Cpu& cpu, Event event, Class kind) {
     cpu.state.halted = false;
     cpu.state.interrupt_shadow = false;
@@ -301,6 +307,7 @@ bool deliver(Cpu& cpu, Event event, Class kind) {
         kind = class_of(second.vector);
         // A task switch that failed late has moved EIP to the new task: event_of() looks again.
         event = event_of(cpu.state, second);
+        tell(cpu, second, event.return_eip);
     }
     return true;
 }
@@ -359,16 +366,23 @@ bool deliver_fault(Cpu& cpu, const GuestFault& fault) {
     }
     const GuestFault copy = fault;  // it may be cpu.fault(), which the delivery overwrites
     note_exception(cpu.state, copy);
+    tell(cpu, copy, cpu.state.eip);
     return deliver(cpu, event_of(cpu.state, copy), class_of(copy.vector));
 }
 
 bool deliver_interrupt(Cpu& cpu, u8 vector) {
+    if (cpu.tracer.interrupts()) [[unlikely]] {
+        cpu.tracer.interrupt(vector, false);
+    }
     return deliver(cpu, Event{.vector = vector, .error_code = {}, .return_eip = cpu.state.eip},
                    Class::benign);
 }
 
 bool deliver_nmi(Cpu& cpu) {
     cpu.state.nmi_blocked = true;
+    if (cpu.tracer.interrupts()) [[unlikely]] {
+        cpu.tracer.interrupt(static_cast<u8>(Vector::nmi), true);
+    }
     return deliver(cpu, Event{.vector = static_cast<u8>(Vector::nmi), .return_eip = cpu.state.eip},
                    Class::benign);
 }
@@ -377,6 +391,9 @@ bool software_interrupt(Cpu& cpu, u8 vector, SoftwareInterrupt kind) {
     CpuState& state = cpu.state;
     const Event event{
         .vector = vector, .software = kind != SoftwareInterrupt::int1, .return_eip = cpu.next_eip};
+    if (kind != SoftwareInterrupt::int_n) {
+        tell(cpu, {.vector = static_cast<Vector>(vector), .is_trap = true}, cpu.next_eip);
+    }
     // Only INT n is subject to IOPL and redirection (SDM vol 3A, table 20-2).
     if (state.protected_mode() && state.v86() && kind == SoftwareInterrupt::int_n) {
         bool to_monitor = true;

@@ -63,6 +63,7 @@ Result<> Machine::build() {
         .panicked = [this] { request(MachineRequest::panic); },
         .reset = [this] { request(MachineRequest::reset); },
     };
+    wiring.seed = config_.seed;
     // An answer to another PC's request must not be taken for one to this one's.
     wiring.first_disk_request = ++builds_ << 48;
     for (const MachineConfig::Disk& disk : config_.disks) {
@@ -89,6 +90,7 @@ Result<> Machine::build() {
     console_ = std::make_unique<LineMixer>(pc->timers, hooks_.console_output);
     if (pc_) {
         pc->cpu.set_breakpoints(pc_->cpu.breakpoints.list());
+        pc->cpu.set_trace(pc_->cpu.tracer.rules(), pc_->cpu.tracer.sink());
     }
     pc_.swap(pc);
     virtio_speaks_ = false;
@@ -226,6 +228,10 @@ void Machine::raise_nmi() {
 
 void Machine::console_size(u16 columns, u16 rows) {
     pc_->console.resize(columns, rows);
+}
+void Machine::console_hangup() {
+    pc_->hang_up_com1();
+    pc_->console.hang_up();
 }
 void Machine::console_break() {
     pc_->com1.receive_break();

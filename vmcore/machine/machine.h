@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,6 +49,8 @@ struct MachineConfig {
     std::vector<Initrd> initrds;
     std::string command_line;
     std::string mount_tag = "ennead";  // of the 9P device that carries the root
+    // What the entropy device gives from each power-on; none: the host's random bytes.
+    std::optional<u64> seed{};
 };
 
 // What the machine tells its surroundings; all called on the vCPU thread, so they must not block.
@@ -118,6 +121,9 @@ class Machine {
     [[nodiscard]] std::size_t com_input(unsigned port, std::span<const u8> bytes);  // port 0: COM1
     void console_size(u16 columns, u16 rows);
     void console_break();
+    // The line to the terminal is dropped: COM1 has no carrier for half a second, and the virtio
+    // console's port goes and comes back.
+    void console_hangup();
 
     // Makes Engine::run return soon. Any thread.
     void request_exit();

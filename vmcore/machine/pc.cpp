@@ -71,6 +71,7 @@ Pc::Pc(PcWiring wiring)
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
       com2(timers, {.irq = irqs.line(3), .transmit = [this](u8 b) { wiring_.com_transmit(1, b); },
                     .room = {}, .transmit_break = {}, .modem_control = {}}),
+      carrier(timers, [this] { com1.set_modem_lines({}); }),
       keyboard({.irq1 = irqs.line(1), .reset = wiring_.reset,
                 .a20 = [this](bool on) {
                      memory.set_a20(on);
@@ -89,12 +90,18 @@ Pc::Pc(PcWiring wiring)
       power_management(ports, acpi),
       p9(wiring_.mount_tag, kMaxP9Request, wiring_.p9),
       console([this](std::span<const u8> bytes) { wiring_.console_transmit(bytes); }),
+      rng(wiring_.seed ? seeded_bytes(*wiring_.seed) : VirtioRng::Source{}),
       p9_pci(p9, wiring_.ram, pci_wiring(kP9Slot)),
       console_pci(console, wiring_.ram, pci_wiring(kConsoleSlot)),
       rng_pci(rng, wiring_.ram, pci_wiring(kRngSlot)),
       cpu(arena, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
                            .log = wiring_.log}),
       engine(make_engine(wiring_.engine, cpu)) {
+    p9.set_tap([this](std::span<const std::byte> frame) {
+        if (cpu.tracer.messages()) {
+            cpu.tracer.message(frame);
+        }
+    });
     for (PcWiring::Disk& disk : wiring_.disks) {
         assert(disk.number < kMaxDisks);
         disks.push_back(std::make_unique<Disk>(std::move(disk), *this));
@@ -208,6 +215,13 @@ void Pc::shadow_changed(const I440fx::Segments& segments) {
         }
     }
     cpu.mmu.flush_all();
+}
+
+void Pc::hang_up_com1() {
+    // A driver that is interrupted looks at the line only then.
+    constexpr u64 kWithoutCarrierNs = 500'000'000;
+    com1.set_modem_lines({.dcd = false});
+    carrier.arm_at_ns(wiring_.clock.now_ns() + kWithoutCarrierNs);
 }
 
 void Pc::program_pics(u8 master_vector, u8 slave_vector) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,8 @@ struct PcWiring {
         VirtioBlock::Submit submit;
     };
     std::vector<Disk> disks{};
+    // What the entropy device gives follows from it, from the start; none: the host's.
+    std::optional<u64> seed{};
     u64 first_disk_request = 1;  // ids of disk requests count from here
     std::function<void(unsigned port, u8 byte)> com_transmit;
     std::function<void(std::span<const u8>)> console_transmit;
@@ -87,6 +90,9 @@ class Pc final : private InterruptSource {
     // directly.
     void program_pics(u8 master_vector, u8 slave_vector);
 
+    // COM1's carrier is lost, and there again half a second of machine time later.
+    void hang_up_com1();
+
     // Where the ACPI root pointer lies, if there is no BIOS.
     static constexpr PhysAddr kAcpiTables{0xe0000};
 
@@ -107,6 +113,7 @@ class Pc final : private InterruptSource {
     Pit8254 pit;
     Rtc146818 rtc;
     Uart16550 com1, com2;
+    Timer carrier;  // of COM1, comes back
     I8042 keyboard;
     ScratchPorts scratch;
     DebugPort debug;

@@ -12,7 +12,11 @@ u64 PhysicalMemory::read(PhysAddr address, unsigned size) {
         std::memcpy(&value, page + (raw(address) & kPageMask), size);
         return value;
     }
-    return mmio_.read(passed(address), size);
+    const u64 value = mmio_.read(passed(address), size);
+    if (watcher_ != nullptr) [[unlikely]] {
+        watcher_->accessed(PhysAddr{passed(address)}, size, false, value);
+    }
+    return value;
 }
 
 void PhysicalMemory::write(PhysAddr address, unsigned size, u64 value) {
@@ -23,6 +27,9 @@ void PhysicalMemory::write(PhysAddr address, unsigned size, u64 value) {
         ram_.written(PhysAddr{at}, size);
     } else {
         mmio_.write(at, size, value);
+        if (watcher_ != nullptr) [[unlikely]] {
+            watcher_->accessed(PhysAddr{at}, size, true, value);
+        }
     }
 }
 

@@ -10,6 +10,13 @@
 
 namespace ennead::vmcore {
 
+// Is told of every access to the MMIO bus, once it is done: `size` bytes at `address`.
+class DeviceWatcher {
+  public:
+    virtual ~DeviceWatcher() = default;
+    virtual void accessed(PhysAddr address, unsigned size, bool write, u64 value) = 0;
+};
+
 // The PC's memory map below 4 GiB:
 //   0x0000'0000 … 0x0009'ffff  RAM
 //   0x000a'0000 … 0x000b'ffff  devices (VGA window)
@@ -62,6 +69,9 @@ class PhysicalMemory {
     // the caller.
     void set_a20(bool on) { address_mask_ = on ? ~u64{0} : ~(u64{1} << 20); }
 
+    // Null: nobody. The watcher outlives its watch.
+    void watch_devices(DeviceWatcher* watcher) { watcher_ = watcher; }
+
     GuestRam& ram() { return ram_; }
     Bus& mmio() { return mmio_; }
 
@@ -76,6 +86,7 @@ class PhysicalMemory {
 
     GuestRam& ram_;
     Bus& mmio_;
+    DeviceWatcher* watcher_ = nullptr;
     u64 address_mask_ = ~u64{0};
     std::array<Shadow, (kShadowEnd - kShadowStart) / kShadowPiece> shadow_{};
 };

@@ -43,6 +43,17 @@ void VirtioConsole::resize(u16 columns, u16 rows) {
     }
 }
 
+void VirtioConsole::hang_up() {
+    if (!port_ready_) {
+        return;
+    }
+    clear_input();
+    port_ready_ = guest_open_ = false;
+    untold_.clear();
+    tell(Event::port_remove);
+    tell(Event::port_add);
+}
+
 void VirtioConsole::config_write(u64 offset, unsigned /*size*/, u32 value) {
     // §5.3.4: the low byte of emerg_wr is printed at once, driver or no driver.
     if (offset == kConfigEmergencyWrite) {

@@ -40,6 +40,10 @@ class VirtioConsole : public VirtioDevice {
     [[nodiscard]] bool listening() const {
         return driver_ready() && (multiport_ ? guest_open_ : transmitted_);
     }
+    // Takes the port away from a multiport driver, and gives it another: the terminal hangs up, and
+    // what was not taken of the input is dropped. Does nothing while the driver has no port; one
+    // that is not multiport knows no such thing.
+    void hang_up();
     // The size of the terminal, in characters; the driver is told.
     void resize(u16 columns, u16 rows);
 
@@ -67,6 +71,7 @@ class VirtioConsole : public VirtioDevice {
     enum class Event : u16 {
         device_ready = 0,
         port_add = 1,
+        port_remove = 2,
         port_ready = 3,
         console_port = 4,
         resize = 5,

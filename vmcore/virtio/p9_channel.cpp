@@ -11,6 +11,7 @@ namespace ennead::vmcore {
 P9Channel::P9Channel(std::string mount_tag, std::size_t max_request, Hooks hooks)
     : max_request_(max_request), hooks_(std::move(hooks)) {
     assert(!mount_tag.empty() && mount_tag.size() + 2 <= 4096);
+    config_.reserve(2 + mount_tag.size());
     config_.push_back(static_cast<u8>(mount_tag.size()));
     config_.push_back(static_cast<u8>(mount_tag.size() >> 8));
     config_.insert(config_.end(), mount_tag.begin(), mount_tag.end());
@@ -38,6 +39,9 @@ void P9Channel::queue_notified(unsigned /*n*/) {
         request.reply_capacity = std::min<u64>(chain.writable_bytes, 0xffff'ffff);
         request.reply_places =
             pending_.emplace(request.id, std::exchange(chain, Chain{})).first->second.writable;
+        if (tap_) {
+            tap_(request.bytes);
+        }
         hooks_.submit(std::move(request));
     }
 }
@@ -59,6 +63,9 @@ std::optional<Chain> P9Channel::take(u64 id, std::size_t reply_size) {
 
 void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
     if (const auto chain = take(id, reply.size())) {
+        if (tap_) {
+            tap_(reply);
+        }
         chain->scatter(reply);
         queue_->push(*chain, static_cast<u32>(reply.size()));
         queue_->signal();
@@ -67,6 +74,15 @@ void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
 
 void P9Channel::complete_in_place(u64 id, std::size_t size) {
     if (const auto chain = take(id, size)) {
+        if (tap_) {
+            std::vector<std::byte> reply;
+            for (const std::span<const u8> place : chain->writable) {
+                const auto bytes =
+                    std::as_bytes(place.first(std::min(place.size(), size - reply.size())));
+                reply.insert(reply.end(), bytes.begin(), bytes.end());
+            }
+            tap_(reply);
+        }
         queue_->push(*chain, static_cast<u32>(size));
         queue_->signal();
     }

@@ -48,6 +48,8 @@ class P9Channel : public VirtioDevice {
     void complete_in_place(u64 id, std::size_t size);
     // The server found a request that is not 9P: the device stops until the driver resets it.
     void disconnect(const char* why);
+    // Is given every frame that goes in or out, on the vCPU thread.
+    void set_tap(std::function<void(std::span<const std::byte>)> tap) { tap_ = std::move(tap); }
     // Requests submitted and not yet completed.
     [[nodiscard]] std::size_t pending() const { return pending_.size(); }
 
@@ -70,6 +72,7 @@ class P9Channel : public VirtioDevice {
     std::vector<u8> config_;  // u16 length of the tag, the tag
     const std::size_t max_request_;
     const Hooks hooks_;
+    std::function<void(std::span<const std::byte>)> tap_;
     Queue* queue_ = nullptr;
     std::map<u64, Chain> pending_;
     u64 next_id_ = 1;

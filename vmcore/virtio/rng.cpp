@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <random>
 #include <utility>
 
 namespace ennead::vmcore {
@@ -30,6 +31,21 @@ void host_entropy(std::span<u8> out) {
 }
 
 }  // namespace
+
+VirtioRng::Source seeded_bytes(u64 seed) {
+    return
+        [numbers = std::mt19937_64(seed), number = u64{0}, left = 0u](std::span<u8> out) mutable {
+            for (u8& byte : out) {
+                if (left == 0) {
+                    number = numbers();
+                    left = sizeof number;
+                }
+                byte = static_cast<u8>(number);
+                number >>= 8;
+                --left;
+            }
+        };
+}
 
 VirtioRng::VirtioRng(Source source) : source_(source ? std::move(source) : Source(host_entropy)) {}
 

@@ -37,4 +37,8 @@ class VirtioRng : public VirtioDevice {
     Chain chain_;
 };
 
+// The same bytes for the same seed, in whatever pieces they are asked for: those of the numbers of
+// std::mt19937_64, low byte first. For repetition, not for secrets.
+[[nodiscard]] VirtioRng::Source seeded_bytes(u64 seed);
+
 }  // namespace ennead::vmcore

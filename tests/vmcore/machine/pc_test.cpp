@@ -68,6 +68,22 @@ class PcTest : public testing::Test {
     std::unique_ptr<Pc> pc;
 };
 
+TEST_F(PcTest, com1_without_carrier_has_it_back_after_half_a_second) {
+    constexpr u64 kModemStatus = 0x3fe;
+    constexpr u32 kCarrier = 0x80, kCarrierChanged = 0x08;
+    EXPECT_EQ(in(kModemStatus) & (kCarrier | kCarrierChanged), kCarrier);
+    pc->hang_up_com1();
+    EXPECT_EQ(in(kModemStatus) & (kCarrier | kCarrierChanged), kCarrierChanged);
+    clock.advance_ns(300'000'000);
+    pc->hang_up_com1();  // counts from now
+    clock.advance_ns(499'999'999);
+    pc->timers.run_due();
+    EXPECT_EQ(in(kModemStatus) & (kCarrier | kCarrierChanged), 0u);
+    clock.advance_ns(1);
+    pc->timers.run_due();
+    EXPECT_EQ(in(kModemStatus) & (kCarrier | kCarrierChanged), kCarrier | kCarrierChanged);
+}
+
 TEST_F(PcTest, every_chip_is_at_the_ports_of_a_pc) {
     const std::map<u64, u64> expected{{0x20, 2},  {0x40, 4},   {0x60, 1},  {0x61, 1},  {0x64, 1},
                                       {0x70, 2},  {0x80, 16},  {0x92, 1},  {0xa0, 2},  {0xb2, 2},

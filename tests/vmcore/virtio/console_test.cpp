@@ -17,8 +17,8 @@ constexpr u16 kReceive = 0, kTransmit = 1, kControlReceive = 2, kControlTransmit
 constexpr u64 kSize = 1, kMultiport = 2;
 
 // virtio 1.2 §5.3.6.2.
-constexpr u16 kDeviceReady = 0, kPortAdd = 1, kPortReady = 3, kConsolePort = 4, kResize = 5,
-              kPortOpen = 6;
+constexpr u16 kDeviceReady = 0, kPortAdd = 1, kPortRemove = 2, kPortReady = 3, kConsolePort = 4,
+              kResize = 5, kPortOpen = 6;
 
 std::string le16(unsigned value) {
     return {static_cast<char>(value), static_cast<char>(value >> 8)};
@@ -317,6 +317,37 @@ TEST_F(VirtioConsoleMultiportTest, messages_wait_for_buffers_and_are_not_doubled
     EXPECT_EQ(message(3), control(kPortOpen, 1));
 }
 
+TEST_F(VirtioConsoleMultiportTest, hanging_up_takes_the_port_and_gives_it_back) {
+    run();
+    console.hang_up();
+    for (int i = 0; i < 8; ++i) {
+        listen();
+    }
+    EXPECT_EQ(heard->used_index(), 0) << "there is no port yet";
+    open_port();
+    ASSERT_EQ(heard->used_index(), 4);
+    input("for the one who is gone");
+    console.hang_up();
+    console.hang_up();
+    ASSERT_EQ(heard->used_index(), 6) << "once: nothing is left to hang up";
+    EXPECT_EQ(message(4).substr(0, 6), control(kPortRemove, 1).substr(0, 6));
+    EXPECT_EQ(message(5).substr(0, 6), control(kPortAdd, 1).substr(0, 6));
+    EXPECT_FALSE(console.listening());
+    for (int i = 0; i < 4; ++i) {
+        listen();
+    }
+    input("for the next");
+    receive->describe(0, kData, 32, kWrite);
+    receive->offer(0);
+    bench.notify(kReceive);
+    EXPECT_EQ(receive->used_index(), 0);
+    say(control(kPortReady, 1));
+    say(control(kPortOpen, 1));
+    EXPECT_TRUE(console.listening());
+    ASSERT_EQ(receive->used_index(), 1);
+    EXPECT_EQ(bench.text(kData, 12), "for the next");
+    EXPECT_FALSE(broken());
+}
 TEST_F(VirtioConsoleMultiportTest, resize_tells_a_ready_port) {
     run();
     for (int i = 0; i < 8; ++i) {

@@ -10,7 +10,11 @@
 namespace ennead::vmcore {
 
 Cpu::Cpu(CpuArena& cpu_arena, CpuWiring wiring)
-    : arena(cpu_arena), state(arena.state()), mmu(arena, wiring.memory), io(std::move(wiring)) {
+    : arena(cpu_arena),
+      state(arena.state()),
+      mmu(arena, wiring.memory),
+      io(std::move(wiring)),
+      tracer(state, io.clock, io.memory) {
     mode_changed();
 }
 
@@ -115,11 +119,17 @@ void Cpu::set_breakpoints(std::vector<Breakpoint> list) {
     mode_changed();
 }
 
+void Cpu::set_trace(std::vector<TraceRule> rules, Tracer::Sink sink) {
+    tracer.set(std::move(rules), std::move(sink));
+    mode_changed();
+}
+
 void Cpu::mode_changed() {
     v86_ = state.v86();
     const BreakpointKinds armed = armed_breakpoints(state);
-    watched_ = static_cast<u8>((armed.data || breakpoints.on_data() ? kWatchData : 0) |
-                               (breakpoints.on_execution() ? kWatchExecution : 0));
+    watched_ = static_cast<u8>(
+        (armed.data || breakpoints.on_data() ? kWatchData : 0) |
+        (breakpoints.on_execution() || tracer.instructions() ? kWatchExecution : 0));
     port_breakpoints_ = armed.port;
     for (unsigned i = 0; i < kSegCount; ++i) {
         derive_segment(i);

@@ -14,6 +14,7 @@
 #include "vmcore/cpu/engine.h"
 #include "vmcore/cpu/fault.h"
 #include "vmcore/cpu/interp/breakpoints.h"
+#include "vmcore/cpu/interp/tracer.h"
 #include "vmcore/cpu/mmu/mmu.h"
 #include "vmcore/cpu/state.h"
 #include "vmcore/devices/clock.h"
@@ -62,6 +63,9 @@ class Cpu {
     Breakpoints breakpoints;
     // At most Breakpoints::kMost.
     void set_breakpoints(std::vector<Breakpoint> list);
+    // What is told of its doings to who looks from outside.
+    Tracer tracer;
+    void set_trace(std::vector<TraceRule> rules, Tracer::Sink sink);
     // An access that was part of what has faulted hits nothing.
     void drop_data_hits() {
         pending_debug_ = 0;
@@ -190,7 +194,8 @@ class Cpu {
         set_not_flat(kSegmentNotFlat << index, true);
     }
     // 32-bit protected mode at CPL 0 or 3, with CS, SS, DS and ES reaching from 0 to 4 GiB and no
-    // access watched (alignment checks, data breakpoints) nor execution (breakpoints from outside):
+    // access watched (alignment checks, data breakpoints) nor execution (breakpoints from outside,
+    // traced instructions):
     // a linear address is all that an access needs.
     [[nodiscard]] bool flat() const { return not_flat_ == 0; }
     // Sets CPL and what hangs on it. VM changes with it: into virtual-8086 mode and out of it.
@@ -254,7 +259,7 @@ class Cpu {
     u8 not_flat_ = kModeNotFlat;
     bool v86_ = false;                // what the segments' rights were derived under
     bool alignment_checked_ = false;  // CR0.AM, EFLAGS.AC and CPL 3
-    // What breakpoints look at: DR7's on data, and those from outside.
+    // What is looked at: by DR7's breakpoints on data, and from outside.
     static constexpr u8 kWatchData = 1u << 0, kWatchExecution = 1u << 1;
     u8 watched_ = 0;
     bool port_breakpoints_ = false;  // DR7 arms at least one on ports

@@ -52,8 +52,8 @@ inline bool Interpreter::needs_attention() const {
     constexpr u32 kArmed = 0xff;  // DR7: L0…G3
     return ((state_.eflags & (eflags::kTf | eflags::kRf)) | (state_.dr[7] & kArmed) |
             held_requests_ | state_.requests.load(std::memory_order_relaxed) |
-            cpu_.pending_debug() | cpu_.breakpoints.attention() | u32{state_.interrupt_shadow} |
-            u32{state_.halted}) != 0;
+            cpu_.pending_debug() | cpu_.breakpoints.attention() | u32{cpu_.tracer.instructions()} |
+            u32{state_.interrupt_shadow} | u32{state_.halted}) != 0;
 }
 
 // The instruction at EIP; null: cpu.fault() says why there is none. Good until the next call.
@@ -189,6 +189,7 @@ Interpreter::Next Interpreter::attend(ExitReasons& reasons) {
         }
     }
     const bool careful = state_.interrupt_shadow || (state_.dr[7] & 0xff) != 0 ||
+                         cpu_.tracer.instructions() ||
                          (state_.eflags & (eflags::kTf | eflags::kRf)) != 0;
     return careful ? Next::careful : Next::fast;
 }
@@ -242,7 +243,7 @@ void Interpreter::put_back_requests() {
     }
 }
 
-// One instruction with breakpoints, RF, TF and the shadow looked at. False: shutdown.
+// One instruction with breakpoints, RF, TF, the shadow and the trace looked at. False: shutdown.
 bool Interpreter::step_carefully() {
     const bool after_stack_segment = std::exchange(state_.interrupt_shadow, false) && hold_debug_;
     const bool stepping = (state_.eflags & eflags::kTf) != 0;
@@ -262,7 +263,15 @@ bool Interpreter::step_carefully() {
     // "The processor clears RF after the instruction" (SDM vol 3B §17.3.1.1), but for those that
     // load it; here before, so that what they load stays. A fault pushes it set in any case.
     state_.eflags &= ~eflags::kRf;
-    if (!execute(*entry)) {
+    const bool traced = cpu_.tracer.instructions();
+    if (traced) {
+        cpu_.tracer.begin_instruction(entry->insn);
+    }
+    const bool done = execute(*entry);
+    if (traced) {
+        cpu_.tracer.end_instruction();
+    }
+    if (!done) {
         return deliver(cpu_.fault());
     }
     const bool interrupt_cleared_tf =

@@ -71,12 +71,19 @@ u32 Cpu::port_in(Port port, unsigned size) {
     if (port_breakpoints_) {
         pending_debug_ |= match_port_breakpoints(state, port, size);
     }
-    return static_cast<u32>(io.ports.read(raw(port), size));
+    const auto value = static_cast<u32>(io.ports.read(raw(port), size));
+    if (tracer.ports()) [[unlikely]] {
+        tracer.port(port, size, false, value);
+    }
+    return value;
 }
 
 void Cpu::port_out(Port port, unsigned size, u32 value) {
     if (port_breakpoints_) {
         pending_debug_ |= match_port_breakpoints(state, port, size);
+    }
+    if (tracer.ports()) [[unlikely]] {
+        tracer.port(port, size, true, value);
     }
     io.ports.write(raw(port), size, value);
 }

@@ -91,7 +91,8 @@ jit::Reached Jit::reach(u32 address, u32 size, jit::AccessKind kind, const u8* s
                 break;
         }
     }
-    if (kind == jit::AccessKind::read) {
+    // Who is told of accesses to devices wants to know where they come from.
+    if (kind == jit::AccessKind::read && !cpu_.tracer.devices()) {
         u8* const copy = context_.bounce.data();
         return mmu.read(linear, copy, size, mmu.user(), fault)
                    ? jit::Reached{reinterpret_cast<u64>(copy), 0}
@@ -252,6 +253,9 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
     state_.eip = what.eip;
     const u64 called_bytes = what.ends_block ? 0 : 8;
     const u64 count = state_.instructions;  // that of the whole block
+    if (cpu_.tracer.anything()) [[unlikely]] {
+        state_.instructions = count - what.left;
+    }
     const u32 next = what.eip + what.insn.length;
     cpu_.next_eip = next;
     if (what.uses_fpu) {
@@ -267,6 +271,7 @@ u32 Jit::interpret(const jit::Interpreted& what) noexcept {
         state_.instructions = count - what.left + 1;
         return jump_or_leave(Exit::done, called_bytes);
     }
+    state_.instructions = count;
     give_flags();
     return jit::kGoOn;
 }

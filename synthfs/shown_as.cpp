@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// Changes owners on the way out and back on the way in.
+#include "synthfs/shown_as.h"
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <utility>
+
+namespace ennead::synthfs {
+
+namespace {
+
+class ShownNode final : public Node {
+  public:
+    using Owner = std::shared_ptr<const ShownAs>;
+
+    ShownNode(NodePtr inner, Owner owner, bool top)
+        : inner_(std::move(inner)), owner_(std::move(owner)), top_(top) {}
+
+    Identity identity() const override { return inner_->identity(); }
+    mode_t type() const override { return inner_->type(); }
+    bool is_stream() const override { return inner_->is_stream(); }
+    bool reading_makes() const override { return inner_->reading_makes(); }
+
+    void getattr(RequestPtr request, Reply<Attr> reply) override {
+        inner_->getattr(std::move(request),
+                        [owner = owner_, top = top_, reply = std::move(reply)](Result<Attr> attr) {
+                            if (attr) {
+                                Attr& shown = attr.value();
+                                shown.uid = top || shown.uid == 0 ? owner->uid : shown.uid;
+                                shown.gid = top || shown.gid == 0 ? owner->gid : shown.gid;
+                                shown.mode = top ? S_IFDIR | owner->mode : shown.mode;
+                            }
+                            reply(std::move(attr));
+                        });
+    }
+    void setattr(RequestPtr request, SetAttr change, Reply<> reply) override {
+        if (top_ && (change.mode || change.uid || change.gid)) {
+            reply(error(EPERM));
+            return;
+        }
+        if (change.uid == owner_->uid) {
+            change.uid = 0;
+        }
+        if (change.gid) {
+            change.gid = meant(*change.gid);
+        }
+        inner_->setattr(std::move(request), change, std::move(reply));
+    }
+
+    void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
+        inner_->open(std::move(request), flags, std::move(reply));
+    }
+    void readlink(RequestPtr request, Reply<std::string> reply) override {
+        inner_->readlink(std::move(request), std::move(reply));
+    }
+    void statfs(RequestPtr request, Reply<StatFs> reply) override {
+        inner_->statfs(std::move(request), std::move(reply));
+    }
+    void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
+        inner_->walk(std::move(request), std::move(name), shown(std::move(reply)));
+    }
+    void create(RequestPtr request, std::string name, int flags, mode_t mode, gid_t gid,
+                Reply<Created> reply) override {
+        inner_->create(std::move(request), std::move(name), flags, mode, meant(gid),
+                       [owner = owner_, reply = std::move(reply)](Result<Created> made) {
+                           if (made) {
+                               made.value().node = wrap(std::move(made.value().node), owner);
+                           }
+                           reply(std::move(made));
+                       });
+    }
+    void mkdir(RequestPtr request, std::string name, mode_t mode, gid_t gid,
+               Reply<NodePtr> reply) override {
+        inner_->mkdir(std::move(request), std::move(name), mode, meant(gid),
+                      shown(std::move(reply)));
+    }
+    void symlink(RequestPtr request, std::string name, std::string target, gid_t gid,
+                 Reply<NodePtr> reply) override {
+        inner_->symlink(std::move(request), std::move(name), std::move(target), meant(gid),
+                        shown(std::move(reply)));
+    }
+    void mknod(RequestPtr request, std::string name, mode_t mode, std::uint64_t rdev, gid_t gid,
+               Reply<NodePtr> reply) override {
+        inner_->mknod(std::move(request), std::move(name), mode, rdev, meant(gid),
+                      shown(std::move(reply)));
+    }
+    void link(RequestPtr request, std::string name, NodePtr target, Reply<> reply) override {
+        if (const ShownNode* other = neighbour(target)) {
+            inner_->link(std::move(request), std::move(name), other->inner_, std::move(reply));
+        } else {
+            reply(error(EXDEV));
+        }
+    }
+    void unlink(RequestPtr request, std::string name, bool directory, Reply<> reply) override {
+        inner_->unlink(std::move(request), std::move(name), directory, std::move(reply));
+    }
+    void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
+                Reply<> reply) override {
+        if (const ShownNode* other = neighbour(new_parent)) {
+            inner_->rename(std::move(request), std::move(name), other->inner_, std::move(new_name),
+                           std::move(reply));
+        } else {
+            reply(error(EXDEV));
+        }
+    }
+    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
+        inner_->getxattr(std::move(request), std::move(name), std::move(reply));
+    }
+    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
+        inner_->listxattr(std::move(request), std::move(reply));
+    }
+    void setxattr(RequestPtr request, std::string name, std::string value, int flags,
+                  Reply<> reply) override {
+        inner_->setxattr(std::move(request), std::move(name), std::move(value), flags,
+                         std::move(reply));
+    }
+    void removexattr(RequestPtr request, std::string name, Reply<> reply) override {
+        inner_->removexattr(std::move(request), std::move(name), std::move(reply));
+    }
+    void revoke() override { inner_->revoke(); }
+
+  private:
+    static NodePtr wrap(NodePtr inner, const Owner& owner) {
+        return std::make_shared<ShownNode>(std::move(inner), owner, false);
+    }
+    [[nodiscard]] Reply<NodePtr> shown(Reply<NodePtr> reply) const {
+        return [owner = owner_, reply = std::move(reply)](Result<NodePtr> node) {
+            if (node) {
+                reply(wrap(std::move(node.value()), owner));
+            } else {
+                reply(node.error());
+            }
+        };
+    }
+    [[nodiscard]] gid_t meant(gid_t gid) const { return gid == owner_->gid ? 0 : gid; }
+    // Null if it is of another tree.
+    [[nodiscard]] const ShownNode* neighbour(const NodePtr& node) const {
+        const auto* other = dynamic_cast<const ShownNode*>(node.get());
+        return other != nullptr && other->owner_ == owner_ ? other : nullptr;
+    }
+
+    const NodePtr inner_;
+    const Owner owner_;
+    const bool top_;
+};
+
+}  // namespace
+
+NodePtr make_shown_as(NodePtr tree, ShownAs owner) {
+    return std::make_shared<ShownNode>(std::move(tree), std::make_shared<const ShownAs>(owner),
+                                       true);
+}
+
+}  // namespace ennead::synthfs
