@@ -42,7 +42,7 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
 # --- targets ---------------------------------------------------------------------------------------------------
-.PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
+.PHONY: all run test test-long programs guest unit-tests fuzz-cpu stress packages test-packages install clean asan ubsan tsan format help
 .PHONY: bench bench-programs bench-packages debian-root debian-checks-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -55,7 +55,7 @@ run: packages
 	@ENNEAD=$(BUILD)/ennead sh rc/first-light
 
 test: packages test-packages
-	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ)
+	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ) $(STRESS)
 	@BUILD=$(BUILD) sh tests/run.sh $(UNIT_TESTS)
 
 # What takes minutes, or fetches much.
@@ -137,10 +137,21 @@ fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)
 	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
+# Fifty clients of a real server: no GoogleTest in it, and what it links is what it speaks 9P with.
+STRESS := $(BUILD)/tests/stress
+$(STRESS): $(call objects,$(call sources,tests/stress)) $(call library,p9) $(call library,synthfs)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^
+
 $(UNIT_TESTS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lgtest_main -lgtest $(LIBRARIES)
+
+stress: packages
+	@$(MAKE) $(PARALLEL) programs $(STRESS)
+	@$(STRESS) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(BUILD)
 
 asan ubsan tsan: packages test-packages
 	@$(MAKE) $(PARALLEL) BUILD=$(BUILD)/$@ OPTIMISE=-O1 SANITIZE='$(SANITIZER_$@)' sanitized-tests
@@ -149,9 +160,9 @@ SANITIZER_asan  := -fsanitize=address -fno-omit-frame-pointer
 SANITIZER_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZER_tsan  := -fsanitize=thread
 .PHONY: sanitized-tests
-# The programs too: some of srv's tests start real machines.
-sanitized-tests: programs unit-tests
-	@BUILD=$(BUILD) UNIT_ONLY=1 sh tests/run.sh $(UNIT_TESTS)
+# The programs too: some of srv's tests start real machines. The clients' minute comes last.
+sanitized-tests: programs unit-tests $(STRESS)
+	@BUILD=$(BUILD) UNIT_ONLY=1 STRESS_SECONDS=60 sh tests/run.sh $(UNIT_TESTS)
 
 # --- the guest: cached outside the tree by a hash of the inputs ------------------------------------------------
 $(BUILD)/guest/bzImage: guest/build-kernel.sh $(wildcard guest/linux/*)
@@ -280,6 +291,7 @@ help:
 	@echo 'make          build $(BUILD)/ennead, ennead-vm, guest/bzImage and guest/root/'
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'
+	@echo 'make stress SECONDS=n SEED=n     fifty clients of a real server with 200 machines'
 	@echo 'make asan | ubsan | tsan   unit tests under a sanitizer'
 	@echo 'make bench    times programs on this host, in Ennead, QEMU and v86, side by side: docs/hacking.md'
 	@echo 'make debian-root   $(BUILD)/guest/debian/, a root with Debian programs'
