@@ -20,7 +20,7 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 # QEMU: what the program of tests/pc says there is compared. diod: another 9P client.
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
-                 busybox zsh tmux shellcheck
+                 busybox zsh tmux shellcheck rsync
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
