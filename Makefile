@@ -55,7 +55,7 @@ run: packages
 	@ENNEAD=$(BUILD)/ennead sh rc/first-light
 
 test: packages test-packages
-	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ) $(STRESS)
+	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ) $(STRESS) $(ROWS)
 	@BUILD=$(BUILD) sh tests/run.sh $(UNIT_TESTS)
 
 # What takes minutes, or fetches much.
@@ -137,9 +137,13 @@ fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)
 	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-# Fifty clients of a real server: no GoogleTest in it, and what it links is what it speaks 9P with.
+# Programs that start a real server and ask it through its mount and over 9P.
 STRESS := $(BUILD)/tests/stress
-$(STRESS): $(call objects,$(call sources,tests/stress)) $(call library,p9) $(call library,synthfs)
+ROWS   := $(BUILD)/tests/rows
+CLIENT := $(call objects,$(call sources,tests/client)) $(call library,p9) $(call library,synthfs)
+$(STRESS): $(call objects,$(call sources,tests/stress)) $(CLIENT)
+$(ROWS): $(call objects,$(call sources,tests/rows)) $(CLIENT)
+$(STRESS) $(ROWS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^

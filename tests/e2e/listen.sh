@@ -69,6 +69,11 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
         same "$(as_other -a "$tcp" cat new)" "ennead: new: Permission denied" "new for another user"
         same "$(echo quit | as_other -a "$tcp" write ctl)" "ennead: ctl: Permission denied" "ctl for another user"
         same "$(as_other -a "$socket" ls)" "ennead: $socket: Permission denied" "another user's socket"
+        on_mount() { LC_ALL=C setpriv --reuid 12345 --regid 12345 --clear-groups timeout 10 "$@" 2>&1; }
+        same "$(on_mount cat "$mnt/version")" "$(cat "$mnt/version")" "version for another user, on the mount"
+        same "$(on_mount cat "$mnt/new")" "cat: $mnt/new: Permission denied" "new for another user, on the mount"
+        same "$(on_mount cat "$mnt/$n/cons")" "cat: $mnt/$n/cons: Permission denied" "cons for another user, on the mount"
+        lacks "another user makes a machine by name" on_mount mkdir "$mnt/other" >/dev/null
         chmod 666 "$work/socket"
         same "$(as_other -a "$socket" cat version)" "$(cat "$mnt/version")" "opened by chmod"
         same "$(as_other -a "$socket" cat $n/cons)" "ennead: $n/cons: Permission denied" "cons for another user"

@@ -12,10 +12,12 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/stress/files.h"
+#include "tests/client/files.h"
 #include "tests/stress/report.h"
 
 namespace ennead::stress {
+
+using client::Files;
 
 class Client {
   public:

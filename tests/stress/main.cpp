@@ -20,16 +20,19 @@
 #include <thread>
 #include <vector>
 
+#include "tests/client/server.h"
 #include "tests/stress/client.h"
 #include "tests/stress/meddler.h"
 #include "tests/stress/own_vm.h"
-#include "tests/stress/server.h"
 #include "tests/vmcore/machine/tiny_kernel.h"
 
 namespace ennead::stress {
 namespace {
 
 namespace code = vmcore::test::code;
+using client::mounted_files;
+using client::nine_files;
+using client::Server;
 
 struct Options {
     std::uint64_t seed = std::random_device{}();

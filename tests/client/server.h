@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace ennead::stress {
+namespace ennead::client {
 
 class Server {
   public:
@@ -48,4 +48,4 @@ class Server {
     bool good_ = false;
 };
 
-}  // namespace ennead::stress
+}  // namespace ennead::client

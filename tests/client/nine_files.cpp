@@ -14,9 +14,9 @@
 
 #include "p9/codec.h"
 #include "srv/common/fd.h"
-#include "tests/stress/files.h"
+#include "tests/client/files.h"
 
-namespace ennead::stress {
+namespace ennead::client {
 namespace {
 
 constexpr std::uint32_t kMsize = 128 * 1024;
@@ -186,27 +186,40 @@ class NineFiles final : public Files {
 
     // A new fid at `path`.
     int walk(const std::string& path, int& file) {
-        p9::Twalk message{kRoot, 0, {}};
+        p9::NameList names;
         for (std::size_t begin = 0; begin < path.size();) {
             const std::size_t end = std::min(path.find('/', begin), path.size());
-            message.names.push(std::string_view(path).substr(begin, end - begin));
+            names.push(std::string_view(path).substr(begin, end - begin));
             begin = end + 1;
         }
         if (free_.empty()) {
             free_.push_back(++last_);
         }
         file = free_.back();
-        message.newfid = static_cast<std::uint32_t>(file);
+        const auto fid = static_cast<std::uint32_t>(file);
         p9::Rwalk walked;
-        const int failure = call(message, walked);
-        if (failure != 0) {
+        if (const int failure = call(p9::Twalk{kRoot, fid, names}, walked); failure != 0) {
             return failure;
         }
-        if (walked.qids.count < message.names.count) {
-            return ENOENT;  // walk(5): an answer that is short makes no fid
+        if (walked.qids.count == names.count) {
+            free_.pop_back();
+            return 0;
         }
-        free_.pop_back();
-        return 0;
+        // walk(5): an answer that is short makes no fid and does not say why. Who asks for the name
+        // at fault alone is told.
+        const std::uint16_t good = walked.qids.count;
+        const std::string_view bad = names.items[good];
+        names.count = good;
+        int failure = call(p9::Twalk{kRoot, fid, names}, walked);
+        if (failure == 0 && walked.qids.count == good) {
+            p9::NameList last;
+            last.push(bad);
+            failure = call(p9::Twalk{fid, fid, last}, walked);
+            p9::Rclunk done;
+            call(p9::Tclunk{fid}, done);
+        }
+        // It may have come to be there meanwhile.
+        return failure != 0 ? failure : ENOENT;
     }
 
     // The answer's data point into what the next call overwrites.
@@ -292,4 +305,4 @@ std::unique_ptr<Files> nine_files(const std::string& socket_path) {
     return files->attach() ? std::move(files) : nullptr;
 }
 
-}  // namespace ennead::stress
+}  // namespace ennead::client

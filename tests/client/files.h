@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-namespace ennead::stress {
+namespace ennead::client {
 
 // Paths are below the tree's root, without a slash at their beginning. Every operation gives 0 or
 // an errno. Each worker has an object of its own.
@@ -49,4 +49,4 @@ class Files {
 // server's, the rest of it shares nothing. Null: it cannot connect.
 [[nodiscard]] std::unique_ptr<Files> nine_files(const std::string& socket_path);
 
-}  // namespace ennead::stress
+}  // namespace ennead::client

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Starts, watches and ends the server's process.
-#include "tests/stress/server.h"
+#include "tests/client/server.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include <fstream>
 #include <thread>
 
-namespace ennead::stress {
+namespace ennead::client {
 namespace {
 
 namespace fs = std::filesystem;
@@ -45,9 +46,9 @@ std::string kind_of(std::string link) {
 }  // namespace
 
 Server::Server(const std::string& build) {
-    std::string place = "/var/tmp/ennead-stress-XXXXXX";
+    std::string place = "/var/tmp/ennead-client-XXXXXX";
     if (mkdtemp(place.data()) == nullptr) {
-        std::perror("stress: /var/tmp");
+        std::perror("test: /var/tmp");
         return;
     }
     directory_ = place;
@@ -57,6 +58,8 @@ Server::Server(const std::string& build) {
                       state = path("state"), tree = mount();
     process_ = fork();
     if (process_ == 0) {
+        // Killed, the test takes it along.
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
         setenv("TMPDIR", state.c_str(), 1);
         execl(program.c_str(), "ennead", "-f", "--log", log.c_str(), "--listen", listen.c_str(),
               tree.c_str(), nullptr);
@@ -68,7 +71,7 @@ Server::Server(const std::string& build) {
                        access(socket().c_str(), F_OK) == 0;
             });
     if (!good_) {
-        std::fprintf(stderr, "stress: the tree is not there\n");
+        std::fprintf(stderr, "test: the tree is not there\n");
     }
 }
 
@@ -147,4 +150,4 @@ bool Server::mounted() const {
     return false;
 }
 
-}  // namespace ennead::stress
+}  // namespace ennead::client

@@ -14,9 +14,9 @@
 #include <memory>
 #include <utility>
 
-#include "tests/stress/files.h"
+#include "tests/client/files.h"
 
-namespace ennead::stress {
+namespace ennead::client {
 namespace {
 
 // Signals the calling thread until it goes: one signal alone might come before the system call.
@@ -130,4 +130,4 @@ std::unique_ptr<Files> mounted_files(std::string directory) {
     return std::make_unique<MountedFiles>(std::move(directory));
 }
 
-}  // namespace ennead::stress
+}  // namespace ennead::client
