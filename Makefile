@@ -199,7 +199,7 @@ debian-kernel:
 BENCH := tests/bench
 BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
 BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
-BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
+BENCH_BUILT := $(addprefix $(BUILD)/bench/,micro.bin trivial files) $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command tsc \
                    $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
                $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
 
@@ -214,6 +214,14 @@ vpath %.c $(BENCH)/programs/integer $(BENCH)/programs/float $(BENCH)/programs/sy
 bench: packages bench-packages
 	@$(MAKE) $(PARALLEL) programs guest bench-programs
 	@BUILD=$(BUILD) PATH="/usr/bin:/bin:$$PATH" python3 -B $(BENCH)/bench.py
+
+# A trivial FUSE server, and what times files in its tree and in ours.
+$(BUILD)/bench/trivial: $(BENCH)/files/trivial.cpp
+	@mkdir -p $(@D) && echo "  CXX   $@"
+	@$(CXX) $(FLAGS) $(FUSE_FLAGS) -O2 -o $@ $< -lfuse3
+$(BUILD)/bench/files: $(BENCH)/files/measure.cpp $(wildcard tests/client/*_files.cpp) $(call library,p9) $(call library,synthfs)
+	@mkdir -p $(@D) && echo "  CXX   $@"
+	@$(CXX) $(FLAGS) -O2 -o $@ $^
 
 bench-programs: $(BENCH_BUILT)
 $(BUILD)/bench/%/command: $(BENCH)/programs/command.c $(BENCH)/programs/bench.h

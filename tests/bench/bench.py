@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Times the same work on this host and in guests of Ennead, QEMU and v86, side by side. `make bench` calls it.
 
-Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, boot, micro) or names of
+Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, boot, micro,
+files) or names of
 tests; REPS, runs of each (3); SCALE, per cent of the usual work (100); CONF, settings of Ennead's machines
 (`engine=interp`); SAVE=1 puts the tables into docs/performance.md; V86=no leaves v86 out.
 """
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 
+import files
 import report
 from machines import Ennead, Failed, Guest, Native, Qemu, Tree, V86
 
@@ -85,6 +87,8 @@ def every_test():
     yield from real_programs()
     yield from programs("system", "system")
     yield Test("boot", "boot", "boot-to-prompt")
+    for name in files.OPERATIONS:
+        yield Test("files", "files", name, unit="us")
 
 
 def selected(tests):
@@ -264,6 +268,21 @@ def run_boots(test, makers):
     say(test)
 
 
+def run_files(tests):
+    for _ in range(REPS if tests else 0):
+        try:
+            for name, competitor, time in files.measure(BUILD, SCALE):
+                for test in tests:
+                    if test.name == name:
+                        test.result(competitor).add(time)
+        except files.Failed as failure:
+            for test in tests:
+                for competitor in files.TREES:
+                    test.result(competitor).error = str(failure)
+    for test in tests:
+        say(test)
+
+
 def run_micro(makers):
     """The micro kernel prints all of its figures at each boot; gives a test for each."""
     tests = {}
@@ -330,6 +349,7 @@ def main():
         for test in tests:
             if test.part == "boot":
                 run_boots(test, makers.guests("plain"))
+        run_files([t for t in tests if t.part == "files"])
         if micro:
             tests += run_micro(makers.micro())
         text = report.everything(tests, circumstances(makers, load_before))

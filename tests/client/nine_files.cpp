@@ -25,7 +25,7 @@ constexpr std::uint32_t kRoot = 0;
 
 class NineFiles final : public Files {
   public:
-    explicit NineFiles(srv::Fd socket) : socket_(std::move(socket)), frame_(kMsize) {}
+    explicit NineFiles(srv::Fd socket) : socket_(std::move(socket)), in_(2 * kMsize) {}
 
     bool attach() {
         p9::Rversion version;
@@ -254,32 +254,43 @@ class NineFiles final : public Files {
         }
         return true;
     }
+    // Valid until the next one.
     std::optional<p9::Frame> receive() {
-        std::uint32_t size = 0;
-        if (!take(frame_.span().first(sizeof size))) {
+        begin_ = taken_;
+        std::uint32_t size = sizeof size;
+        if (!have(size)) {
             return std::nullopt;
         }
-        p9::Reader(frame_.span()).field(size);
-        if (size < p9::kHeaderSize || size > kMsize ||
-            !take(frame_.span().subspan(sizeof size, size - sizeof size))) {
+        p9::Reader(in_.span().subspan(begin_)).field(size);
+        if (size < p9::kHeaderSize || size > kMsize || !have(size)) {
             return std::nullopt;
         }
-        auto frame = p9::decode(frame_.span().first(size));
+        taken_ = begin_ + size;
+        auto frame = p9::decode(in_.span().subspan(begin_, size));
         return frame ? std::optional(std::move(frame.value())) : std::nullopt;
     }
-    bool take(std::span<std::byte> into) {
-        while (!into.empty()) {
-            const ssize_t got = ::recv(socket_.get(), into.data(), into.size(), 0);
+    // So many bytes from begin_ on are in in_.
+    bool have(std::size_t size) {
+        if (begin_ == end_ || begin_ + size > in_.size()) {
+            std::memmove(in_.span().data(), in_.span().data() + begin_, end_ - begin_);
+            end_ -= begin_;
+            begin_ = 0;
+        }
+        while (end_ - begin_ < size) {
+            const ssize_t got =
+                ::recv(socket_.get(), in_.span().data() + end_, in_.size() - end_, 0);
             if (got <= 0) {
                 return false;
             }
-            into = into.subspan(static_cast<std::size_t>(got));
+            end_ += static_cast<std::size_t>(got);
         }
         return true;
     }
 
     srv::Fd socket_;
-    p9::Buffer frame_;
+    p9::Buffer in_;
+    // Of what was received: where a frame begins, where the next one does, where it all ends.
+    std::size_t begin_ = 0, taken_ = 0, end_ = 0;
     int last_ = static_cast<int>(kRoot);
     std::vector<int> free_;
 };

@@ -5,10 +5,10 @@
 . "$(dirname "$0")/lib.sh"
 test -x "$build/tests/stress" || skip "tests/stress is not built"
 
-# Under a sanitizer everything takes longer: some three times with addresses, ten with threads.
+# Under a sanitizer everything takes longer: two to four times on the average.
 limit=1000
 case $build in
-*asan | *ubsan) limit=4000 ;;
-*tsan) limit=10000 ;;
+*asan | *ubsan) limit=2000 ;;
+*tsan) limit=4000 ;;
 esac
 timeout 280 "$build/tests/stress" --seed "${SEED:-1}" --seconds "${STRESS_SECONDS:-10}" --limit $limit "$build"
