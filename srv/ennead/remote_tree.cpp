@@ -16,6 +16,8 @@
 #include <ctime>
 #include <utility>
 
+#include "p9/hops.h"
+
 namespace ennead::srv {
 
 using boost::system::error_code;
@@ -70,16 +72,28 @@ class RemoteTop final : public Node {
         const auto tree = tree_.lock();
         if (tree && !tree->root() && tree->in_union() && (flags & O_ACCMODE) == O_RDONLY) {
             reply(HandlePtr(std::make_shared<EmptyListing>()));
-        } else if (const NodePtr root = wanted(request, reply)) {
-            root->open(std::move(request), flags, std::move(reply));
+        } else if (!tree || !goes_round(request, reply)) {
+            if (const NodePtr root = wanted(request, reply)) {
+                root->open(std::move(request), flags, std::move(reply));
+            }
         }
     }
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
         const auto tree = tree_.lock();
         if (tree && !tree->root() && tree->in_union()) {
             reply(synthfs::error(ENOENT));
-        } else if (const NodePtr root = wanted(request, reply)) {
-            root->walk(std::move(request), std::move(name), std::move(reply));
+        } else if (tree && goes_round(request, reply)) {
+            return;
+        } else if (wanted(request, reply)) {
+            const unsigned hops = request->caller().hops;
+            tree->root_for(hops, [request = std::move(request), name = std::move(name),
+                                  reply = std::move(reply)](Result<NodePtr> root) {
+                if (root) {
+                    root.value()->walk(request, name, reply);
+                } else {
+                    reply(root.error());
+                }
+            });
         }
     }
     void setattr(RequestPtr request, synthfs::SetAttr change, Reply<> reply) override {
@@ -166,6 +180,16 @@ class RemoteTop final : public Node {
         const auto tree = tree_.lock();
         return tree ? tree->root() : nullptr;
     }
+    // Whether the answer was given: that it has come too far.
+    template <class T>
+    static bool goes_round(const RequestPtr& request, const Reply<T>& reply) {
+        const bool far = request->caller().hops >= RemoteTree::kMostHops;
+        if (far) {
+            request->explain("servers that mount each other lead round and round");
+            reply(synthfs::error(ELOOP));
+        }
+        return far;
+    }
     // Without a connection the answer is given here.
     template <class T>
     NodePtr wanted(const RequestPtr& request, const Reply<T>& reply) const {
@@ -219,11 +243,31 @@ void RemoteTree::close() {
     deadline_.cancel();
     pause_.cancel();
     root_ = nullptr;
+    passed_on_ = {};
     resolver_ = nullptr;
     tcp_ = nullptr;
     unix_ = nullptr;
     // Answers what is pending.
     connection_ = nullptr;
+}
+
+void RemoteTree::root_for(unsigned hops, Reply<NodePtr> reply) {
+    p9::Client* const client = connection_ ? connection_->client() : nullptr;
+    if (hops == 0 || hops >= kMostHops || passed_on_[hops] || client == nullptr) {
+        reply(hops != 0 && hops < kMostHops && passed_on_[hops] ? passed_on_[hops] : root_);
+        return;
+    }
+    client->attach(hops + 1, [keep = in_attempt(&RemoteTree::keep_root), hops,
+                              reply = std::move(reply)](Result<NodePtr> root) {
+        if (root) {
+            keep(hops, root.value());
+        }
+        reply(std::move(root));
+    });
+}
+
+void RemoteTree::keep_root(unsigned hops, const NodePtr& root) {
+    passed_on_[hops] = root;
 }
 
 void RemoteTree::attempt() {
@@ -323,6 +367,7 @@ void RemoteTree::connected(p9::Socket socket) {
     p9::ClientOptions options;
     options.lost_errno = EIO;
     options.uid = geteuid();
+    options.uname = p9::hops_name(1);
     options.on_end = [ended = in_attempt(&RemoteTree::fail)](std::string_view reason) {
         ended(std::string(reason));
     };
@@ -373,6 +418,7 @@ void RemoteTree::fail(const std::string& reason_text) {
     ++attempt_;                              // nothing of this attempt counts any more
     deadline_.cancel();
     root_ = nullptr;
+    passed_on_ = {};
     resolver_ = nullptr;
     tcp_ = nullptr;
     unix_ = nullptr;
