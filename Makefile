@@ -20,7 +20,7 @@ LIBRARIES := -Wl,--as-needed -lfuse3 -lasmjit -lZydis
 PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev libboost-dev acpica-tools linux-source-6.1 bc flex bison lz4 xz-utils util-linux
 # QEMU: what the program of tests/pc says there is compared. diod: another 9P client.
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
-                 busybox zsh tmux shellcheck
+                 busybox zsh tmux shellcheck rsync
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
 BENCH_PACKAGES := python3 git gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
@@ -42,7 +42,7 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
 # --- targets ---------------------------------------------------------------------------------------------------
-.PHONY: all run test test-long programs guest unit-tests fuzz-cpu packages test-packages install clean asan ubsan tsan format help
+.PHONY: all run test test-long programs guest unit-tests fuzz-cpu stress packages test-packages install clean asan ubsan tsan format help
 .PHONY: bench bench-programs bench-packages debian-root debian-checks-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -55,7 +55,7 @@ run: packages
 	@ENNEAD=$(BUILD)/ennead sh rc/first-light
 
 test: packages test-packages
-	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ)
+	@$(MAKE) $(PARALLEL) programs guest unit-tests $(FUZZ) $(STRESS) $(ROWS)
 	@BUILD=$(BUILD) sh tests/run.sh $(UNIT_TESTS)
 
 # What takes minutes, or fetches much.
@@ -139,10 +139,25 @@ fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)
 	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
+# Programs that start a real server and ask it through its mount and over 9P.
+STRESS := $(BUILD)/tests/stress
+ROWS   := $(BUILD)/tests/rows
+CLIENT := $(call objects,$(call sources,tests/client)) $(call library,p9) $(call library,synthfs)
+$(STRESS): $(call objects,$(call sources,tests/stress)) $(CLIENT)
+$(ROWS): $(call objects,$(call sources,tests/rows)) $(CLIENT)
+$(STRESS) $(ROWS):
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^
+
 $(UNIT_TESTS):
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	@$(CXX) $(FLAGS) $(CXXFLAGS) -o $@ $^ -lgtest_main -lgtest $(LIBRARIES)
+
+stress: packages
+	@$(MAKE) $(PARALLEL) programs $(STRESS)
+	@$(STRESS) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED)) $(BUILD)
 
 asan ubsan tsan: packages test-packages
 	@$(MAKE) $(PARALLEL) BUILD=$(BUILD)/$@ OPTIMISE=-O1 SANITIZE='$(SANITIZER_$@)' sanitized-tests
@@ -151,9 +166,9 @@ SANITIZER_asan  := -fsanitize=address -fno-omit-frame-pointer
 SANITIZER_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 SANITIZER_tsan  := -fsanitize=thread
 .PHONY: sanitized-tests
-# The programs too: some of srv's tests start real machines.
-sanitized-tests: programs unit-tests
-	@BUILD=$(BUILD) UNIT_ONLY=1 sh tests/run.sh $(UNIT_TESTS)
+# The programs too: some of srv's tests start real machines. The clients' minute comes last.
+sanitized-tests: programs unit-tests $(STRESS)
+	@BUILD=$(BUILD) UNIT_ONLY=1 STRESS_SECONDS=60 sh tests/run.sh $(UNIT_TESTS)
 
 # --- the guest: cached outside the tree by a hash of the inputs ------------------------------------------------
 $(BUILD)/guest/bzImage: guest/build-kernel.sh $(wildcard guest/linux/*)
@@ -186,9 +201,9 @@ debian-kernel:
 BENCH := tests/bench
 BENCH_PLAIN := $(basename $(notdir $(wildcard $(BENCH)/programs/integer/*.c $(BENCH)/programs/system/*.c)))
 BENCH_FLOAT := $(basename $(notdir $(wildcard $(BENCH)/programs/float/*.c)))
-BENCH_BUILT := $(BUILD)/bench/micro.bin $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command files tsc \
+BENCH_BUILT := $(addprefix $(BUILD)/bench/,micro.bin trivial files) $(patsubst %,$(BUILD)/bench/native/%,$(BENCH_PLAIN) command shared tsc \
                    $(BENCH_FLOAT) $(BENCH_FLOAT:=-x87)) \
-               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command files $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
+               $(patsubst %,$(BUILD)/bench/i386/%,$(BENCH_PLAIN) command shared $(BENCH_FLOAT:=-x87) $(BENCH_FLOAT:=-sse2))
 
 I386_CC ?= i686-linux-gnu-gcc
 X87  := -mfpmath=387
@@ -202,11 +217,19 @@ bench: packages bench-packages
 	@$(MAKE) $(PARALLEL) programs guest bench-programs
 	@BUILD=$(BUILD) PATH="/usr/bin:/bin:$$PATH" python3 -B $(BENCH)/bench.py
 
+# A trivial FUSE server, and what times files in its tree and in ours.
+$(BUILD)/bench/trivial: $(BENCH)/files/trivial.cpp
+	@mkdir -p $(@D) && echo "  CXX   $@"
+	@$(CXX) $(FLAGS) $(FUSE_FLAGS) -O2 -o $@ $< -lfuse3
+$(BUILD)/bench/files: $(BENCH)/files/measure.cpp $(wildcard tests/client/*_files.cpp) $(call library,p9) $(call library,synthfs)
+	@mkdir -p $(@D) && echo "  CXX   $@"
+	@$(CXX) $(FLAGS) -O2 -o $@ $^
+
 bench-programs: $(BENCH_BUILT)
-$(BUILD)/bench/%/command $(BUILD)/bench/%/files: $(BENCH)/programs/bench.h
+$(BUILD)/bench/%/command $(BUILD)/bench/%/shared: $(BENCH)/programs/bench.h
 $(BUILD)/bench/%/command: $(BENCH)/programs/command.c
 	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
-$(BUILD)/bench/%/files: $(BENCH)/programs/files.c
+$(BUILD)/bench/%/shared: $(BENCH)/programs/shared.c
 	$(call bench_cc,$(if $(filter native,$*),$(CC),$(I386_CC) -march=i686))
 $(BUILD)/bench/native/tsc: $(BENCH)/programs/tsc.c
 	$(call bench_cc,$(CC))
@@ -285,6 +308,7 @@ help:
 	@echo 'make          build $(BUILD)/ennead, ennead-vm, guest/bzImage and guest/root/'
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'
+	@echo 'make stress SECONDS=n SEED=n     fifty clients of a real server with 200 machines'
 	@echo 'make asan | ubsan | tsan   unit tests under a sanitizer'
 	@echo 'make bench    times programs on this host, in Ennead, QEMU and v86, side by side: docs/hacking.md'
 	@echo 'make debian-root   $(BUILD)/guest/debian/, a root with Debian programs'

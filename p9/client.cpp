@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "p9/client_core.h"
+#include "p9/hops.h"
 #include "p9/remote_node.h"
 
 namespace ennead::p9 {
@@ -224,13 +225,13 @@ void ClientCore::connect(synthfs::Reply<synthfs::NodePtr> ready) {
                            return;
                        }
                        msize_ = version.msize;
-                       attach(ready);
+                       attach(options_.uname, ready);
                    });
 }
 
-void ClientCore::attach(synthfs::Reply<synthfs::NodePtr> ready) {
+void ClientCore::attach(const std::string& uname, synthfs::Reply<synthfs::NodePtr> ready) {
     const std::uint32_t number = take_fid();
-    call<Rattach>(nullptr, Tattach{number, kNoFid, options_.uname, options_.aname, options_.uid},
+    call<Rattach>(nullptr, Tattach{number, kNoFid, uname, options_.aname, options_.uid},
                   [this, number, ready = std::move(ready)](synthfs::Result<Rattach> result) {
                       if (!result) {
                           free_fid(number);
@@ -253,6 +254,11 @@ Client::~Client() {
 void Client::connect(synthfs::Reply<synthfs::NodePtr> ready) {
     const auto core = core_;
     core->connect(std::move(ready));
+}
+
+void Client::attach(unsigned hops, synthfs::Reply<synthfs::NodePtr> ready) {
+    const auto core = core_;
+    core->attach(hops_name(hops), std::move(ready));
 }
 
 void Client::map_owner(const OwnerMap& map) {

@@ -62,6 +62,9 @@ class Client {
     // Agrees on a version and attaches; the answer is the root. Once.
     void connect(synthfs::Reply<synthfs::NodePtr> ready);
 
+    // One more root, for requests that so many servers have passed on: see hops.h. Once connected.
+    void attach(unsigned hops, synthfs::Reply<synthfs::NodePtr> ready);
+
     // From now on; until then all numbers are the server's.
     void map_owner(const OwnerMap& map);
 

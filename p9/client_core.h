@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -75,6 +76,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
               synthfs::Reply<Walked> reply);
 
     void connect(synthfs::Reply<synthfs::NodePtr> ready);
+    void attach(const std::string& uname, synthfs::Reply<synthfs::NodePtr> ready);
     void receive(Bytes bytes);
     // Fails all pending calls. `reason` is empty when the owner goes away and need not be told.
     void end(std::string_view reason);
@@ -111,7 +113,6 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
                Answer answer);
     void flush(std::uint16_t tag);
     void settle(std::uint16_t tag, synthfs::Result<const Message*> result);
-    void attach(synthfs::Reply<synthfs::NodePtr> ready);
     [[nodiscard]] std::error_code lost() const { return synthfs::error(options_.lost_errno); }
 
     std::function<void(Buffer)> send_;

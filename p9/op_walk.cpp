@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "p9/hops.h"
 #include "p9/session.h"
 
 namespace ennead::p9 {
@@ -42,6 +43,7 @@ void Session::on(const OpPtr& op, const Tattach& m) {
     const auto fid = std::make_shared<Fid>();
     // An attach names no group; a user's own group commonly has the user's number.
     fid->caller = options_.caller.value_or(synthfs::Caller{.uid = uid, .gid = uid, .pid = 0});
+    fid->caller.hops = hops_in(m.uname);
     op->act_as(fid->caller);
 
     // aname is the path of the root wanted; "" and "/" are the tree's own.

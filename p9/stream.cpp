@@ -3,13 +3,14 @@
 #include "p9/stream.h"
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <cstring>
@@ -60,38 +61,44 @@ void FrameStream::start(std::function<void(Buffer)> on_frame,
     parse();
 }
 
-// Hands on every frame that is there, then reads for more.
+// Hands on every frame that is there, sends what was answered to them at once, then reads for more.
 void FrameStream::parse() {
     if (parsing_ || reading_) {
         return;  // an answer was sent from within; the outer call goes on
     }
     const auto keep = shared_from_this();
-    parsing_ = true;
     Buffer large;
     std::size_t have = 0;
-    while (!closed_ && !paused() && tail_ - head_ >= sizeof(std::uint32_t)) {
-        const Bytes there = Bytes(in_).subspan(head_, tail_ - head_);
-        std::uint32_t size = 0;
-        Reader(there).field(size);
-        if (size < kHeaderSize || size > limits_.max_frame()) {
-            end(make_error_code(size < kHeaderSize ? Error::short_frame : Error::oversized_frame)
-                    .message());
-            break;
+    bool held_up = false;
+    do {
+        parsing_ = true;
+        while (!closed_ && !paused() && tail_ - head_ >= sizeof(std::uint32_t)) {
+            const Bytes there = Bytes(in_).subspan(head_, tail_ - head_);
+            std::uint32_t size = 0;
+            Reader(there).field(size);
+            if (size < kHeaderSize || size > limits_.max_frame()) {
+                end(make_error_code(size < kHeaderSize ? Error::short_frame
+                                                       : Error::oversized_frame)
+                        .message());
+                break;
+            }
+            if (size > there.size() && size <= kReadSize) {
+                break;
+            }
+            Buffer frame(size);
+            have = std::min<std::size_t>(size, there.size());
+            std::memcpy(frame.span().data(), there.data(), have);
+            head_ += have;
+            if (have < size) {
+                large = std::move(frame);
+                break;
+            }
+            on_frame_(std::move(frame));
         }
-        if (size > there.size() && size <= kReadSize) {
-            break;
-        }
-        Buffer frame(size);
-        have = std::min<std::size_t>(size, there.size());
-        std::memcpy(frame.span().data(), there.data(), have);
-        head_ += have;
-        if (have < size) {
-            large = std::move(frame);
-            break;
-        }
-        on_frame_(std::move(frame));
-    }
-    parsing_ = false;
+        parsing_ = false;
+        held_up = paused();
+        flush();
+    } while (held_up && !closed_ && !paused() && large.size() == 0);
     if (closed_) {
         return;
     }
@@ -151,39 +158,71 @@ void FrameStream::send(Buffer frame) {
         });
         return;
     }
-    if (writing_ == 0) {
-        write_some();
+    // Answers to frames that came together go together.
+    if (!parsing_) {
+        flush();
     }
 }
 
-void FrameStream::write_some() {
-    writing_ = std::min(out_.size(), kMaxGather);
-    std::vector<boost::asio::const_buffer> pieces;
-    pieces.reserve(writing_);
-    for (std::size_t i = 0; i < writing_; ++i) {
-        pieces.emplace_back(out_[i].span().data(), out_[i].size());
+// As much as the socket takes now; the rest when it takes more. An operation of Asio's for each
+// answer would cost a turn of the loop.
+void FrameStream::flush() {
+    while (!closed_ && !writing_ && !out_.empty()) {
+        std::array<iovec, kMaxGather> pieces;
+        const std::size_t count = gather(pieces);
+        msghdr message{};
+        message.msg_iov = pieces.data();
+        message.msg_iovlen = count;
+        const ssize_t size =
+            ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (size >= 0) {
+            sent(static_cast<std::size_t>(size));
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            write_some();
+        } else if (errno != EINTR) {
+            // Posted, as above. Nothing more is tried meanwhile.
+            writing_ = true;
+            boost::asio::post(socket_.get_executor(),
+                              [self = shared_from_this(),
+                               reason = std::string(std::strerror(errno))] { self->end(reason); });
+        }
     }
-    boost::asio::async_write(
-        socket_, pieces, [self = shared_from_this()](const ErrorCode& failure, std::size_t size) {
-            if (failure) {
-                self->end(failure.message());
-                return;
-            }
-            const bool was_paused = self->paused();
-            self->queued_ -= size;
-            self->out_.erase(self->out_.begin(),
-                             self->out_.begin() + static_cast<std::ptrdiff_t>(self->writing_));
-            self->writing_ = 0;
-            if (self->closed_) {
-                return;
-            }
-            if (!self->out_.empty()) {
-                self->write_some();
-            }
-            if (was_paused && !self->paused()) {
-                self->parse();
-            }
-        });
+}
+
+std::size_t FrameStream::gather(std::span<iovec> pieces) {
+    const std::size_t count = std::min(out_.size(), pieces.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto piece = out_[i].span().subspan(i == 0 ? begun_ : 0);
+        pieces[i] = {piece.data(), piece.size()};
+    }
+    return count;
+}
+
+// So many more bytes are out.
+void FrameStream::sent(std::size_t size) {
+    queued_ -= size;
+    size += begun_;
+    while (!out_.empty() && size >= out_.front().size()) {
+        size -= out_.front().size();
+        out_.pop_front();
+    }
+    begun_ = size;
+}
+
+void FrameStream::write_some() {
+    writing_ = true;
+    socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const ErrorCode& failure) {
+        if (failure) {
+            self->end(failure.message());
+            return;
+        }
+        const bool was_paused = self->paused();
+        self->writing_ = false;
+        self->flush();
+        if (was_paused && !self->closed_ && !self->paused()) {
+            self->parse();
+        }
+    });
 }
 
 void FrameStream::close() {

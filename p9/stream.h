@@ -4,6 +4,8 @@
 // Everything runs on the one thread that runs the io_context; nothing here is locked.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <utility>
 // Asio 1.74 forgets <utility> under C++20, so it comes first.
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -13,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -55,7 +58,10 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
     void parse();
     void read_some();
     void read_rest(Buffer frame, std::size_t have);
+    void flush();
+    std::size_t gather(std::span<iovec> pieces);
     void write_some();
+    void sent(std::size_t size);
     void end(std::string_view reason);
     [[nodiscard]] bool paused() const {
         return limits_.pause_above != 0 && queued_ > limits_.pause_above;
@@ -69,8 +75,9 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
     std::size_t head_ = 0, tail_ = 0;  // of what is in in_ and not parsed
     bool reading_ = false, parsing_ = false, closed_ = false;
     std::deque<Buffer> out_;
-    std::size_t writing_ = 0;  // frames of out_ being written
-    std::size_t queued_ = 0;   // bytes of out_
+    bool writing_ = false;    // the socket is waited for
+    std::size_t begun_ = 0;   // bytes of the first frame of out_ that are sent
+    std::size_t queued_ = 0;  // bytes of out_ that are not
 };
 
 // A server's connection. Lives as long as it is held; dropping it closes it.

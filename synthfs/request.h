@@ -15,7 +15,8 @@ namespace ennead::synthfs {
 struct Caller {
     unsigned uid = 0;
     unsigned gid = 0;
-    int pid = 0;  // 0 when unknown (9P)
+    int pid = 0;        // 0 when unknown (9P)
+    unsigned hops = 0;  // servers that have passed it on
 };
 
 // Shared by the side that asked (FUSE, 9P server) and the node that answers. Both live on the

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Runs the unit test programs given, then (unless UNIT_ONLY is set) every end-to-end test; counts what happened.
 # Environment: BUILD, the build folder; ONLY, a word that the end-to-end tests to run have in their names; LONG: run
-# tests/long/*.sh instead.
+# tests/long/*.sh instead; STRESS_SECONDS: with UNIT_ONLY, run tests/e2e/stress.sh too, for so long.
 set -u
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
@@ -62,7 +62,9 @@ if [ -n "${LONG:-}" ]; then
         *"${ONLY:-}"*) run_script "$script" ;;
         esac
     done
-elif [ -z "${UNIT_ONLY:-}" ]; then
+elif [ -n "${UNIT_ONLY:-}" ]; then
+    [ -z "${STRESS_SECONDS:-}" ] || run_script tests/e2e/stress.sh
+else
     # Beside the others, which mostly wait: the fuzzer keeps a core busy for about a minute, always with the same cases,
     # so that a failure is a change's (`make fuzz-cpu` looks for new ones); and what has to stand a busy host.
     fuzz=$BUILD/tests/fuzz_cpu fuzzing= clocking= timing= idle=

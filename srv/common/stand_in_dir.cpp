@@ -57,7 +57,7 @@ class StandInDir final : public Node {
     }
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
         const auto self = std::static_pointer_cast<StandInDir>(shared_from_this());
-        options_.find(request, [self, request, flags, reply](Result<NodePtr> found) {
+        enter(request, [self, request, flags, reply](Result<NodePtr> found) {
             if (found) {
                 found.value()->open(request, flags, reply);
             } else if (self->is_passed_over() && (flags & O_ACCMODE) == O_RDONLY) {
@@ -69,7 +69,7 @@ class StandInDir final : public Node {
     }
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
         const auto self = std::static_pointer_cast<StandInDir>(shared_from_this());
-        options_.find(request, [self, request, name, reply](Result<NodePtr> found) {
+        enter(request, [self, request, name, reply](Result<NodePtr> found) {
             if (found) {
                 found.value()->walk(request, name, reply);
             } else {
@@ -144,6 +144,9 @@ class StandInDir final : public Node {
     }
 
   private:
+    void enter(const RequestPtr& request, Reply<NodePtr> reply) const {
+        (options_.enter ? options_.enter : options_.find)(request, std::move(reply));
+    }
     [[nodiscard]] bool is_passed_over() const {
         return options_.passed_over && options_.passed_over();
     }

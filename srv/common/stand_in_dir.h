@@ -13,6 +13,8 @@ struct StandIn {
     // Answers with the directory it stands for now, or why there is none; the words go to the
     // request. Asked anew for each operation.
     std::function<void(const synthfs::RequestPtr&, synthfs::Reply<synthfs::NodePtr>)> find{};
+    // The same for who opens it or walks in it, if that differs.
+    std::function<void(const synthfs::RequestPtr&, synthfs::Reply<synthfs::NodePtr>)> enter{};
     // Whether an empty directory is shown while there is none, so that it does not stand in the way
     // of the others of a union; without it: no.
     std::function<bool()> passed_over{};

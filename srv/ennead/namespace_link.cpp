@@ -91,7 +91,10 @@ void NamespaceLink::send(const NamespaceGrant& grant, CheckedReply<> reply) {
         numbers.push_back(fd.get());
     }
     if (auto sent = send_message(state_->socket.native_handle(), grant.text, numbers); !sent) {
-        reply(sent.error());
+        // It has gone before anybody noticed: no other answer than a moment later.
+        const int errnum = sent.error().errnum;
+        reply(errnum == EPIPE || errnum == ECONNRESET ? make_fault(ENODEV, "the VM's process ended")
+                                                      : sent.error());
         return;
     }
     state_->replies.push_back(std::move(reply));

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <utility>
 
+#include "p9/hops.h"
 #include "srv/common/stand_in_dir.h"
 
 namespace ennead::srv {
@@ -42,14 +43,21 @@ std::shared_ptr<RemoteTree> RemoteTree::start(Address address, Options options) 
     tree->node_ = make_stand_in(
         {.find =
              [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
-                 const auto tree = weak.lock();
-                 if (tree && tree->root()) {
+                 if (const auto tree = weak.lock(); tree && tree->root()) {
                      reply(tree->root());
-                     return;
+                 } else {
+                     request->explain(tree ? tree->absence() : "no longer mounted");
+                     reply(synthfs::error(EIO));
                  }
-                 request->explain(tree ? tree->address().text() + ": " + tree->reason()
-                                       : std::string("no longer mounted"));
-                 reply(synthfs::error(EIO));
+             },
+         .enter =
+             [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
+                 if (const auto tree = weak.lock()) {
+                     tree->enter(request, reply);
+                 } else {
+                     request->explain("no longer mounted");
+                     reply(synthfs::error(EIO));
+                 }
              },
          .passed_over =
              [weak] {
@@ -78,11 +86,47 @@ void RemoteTree::close() {
     deadline_.cancel();
     pause_.cancel();
     root_ = nullptr;
+    passed_on_ = {};
     resolver_ = nullptr;
     tcp_ = nullptr;
     unix_ = nullptr;
     // Answers what is pending.
     connection_ = nullptr;
+}
+
+std::string RemoteTree::absence() const {
+    return address_.text() + ": " + reason_;
+}
+
+void RemoteTree::enter(const RequestPtr& request, const Reply<NodePtr>& reply) {
+    if (!root_) {
+        request->explain(absence());
+        reply(synthfs::error(EIO));
+    } else if (request->caller().hops >= kMostHops) {
+        request->explain("servers that mount each other lead round and round");
+        reply(synthfs::error(ELOOP));
+    } else {
+        root_for(request->caller().hops, reply);
+    }
+}
+
+void RemoteTree::root_for(unsigned hops, Reply<NodePtr> reply) {
+    p9::Client* const client = connection_ ? connection_->client() : nullptr;
+    if (hops == 0 || hops >= kMostHops || passed_on_[hops] || client == nullptr) {
+        reply(hops != 0 && hops < kMostHops && passed_on_[hops] ? passed_on_[hops] : root_);
+        return;
+    }
+    client->attach(hops + 1, [keep = in_attempt(&RemoteTree::keep_root), hops,
+                              reply = std::move(reply)](Result<NodePtr> root) {
+        if (root) {
+            keep(hops, root.value());
+        }
+        reply(std::move(root));
+    });
+}
+
+void RemoteTree::keep_root(unsigned hops, const NodePtr& root) {
+    passed_on_[hops] = root;
 }
 
 void RemoteTree::attempt() {
@@ -182,6 +226,7 @@ void RemoteTree::connected(p9::Socket socket) {
     p9::ClientOptions options;
     options.lost_errno = EIO;
     options.uid = geteuid();
+    options.uname = p9::hops_name(1);
     options.on_end = [ended = in_attempt(&RemoteTree::fail)](std::string_view reason) {
         ended(std::string(reason));
     };
@@ -232,6 +277,7 @@ void RemoteTree::fail(const std::string& reason_text) {
     ++attempt_;                              // nothing of this attempt counts any more
     deadline_.cancel();
     root_ = nullptr;
+    passed_on_ = {};
     resolver_ = nullptr;
     tcp_ = nullptr;
     unix_ = nullptr;

@@ -5,6 +5,7 @@
 
 #include <utility>
 // Asio 1.74 forgets <utility> under C++20, so it comes first.
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -42,6 +43,10 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
 
     // The directory; the same node for good. EIO once this object is closed.
     [[nodiscard]] const synthfs::NodePtr& node() const { return node_; }
+    // A request that so many servers have passed on goes no further, but is told ELOOP: or what
+    // reads everything would never come to the end of two servers that mount each other.
+    static constexpr unsigned kMostHops = 4;
+
     // The other tree's root; null while there is no connection.
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
     [[nodiscard]] const Address& address() const { return address_; }
@@ -56,12 +61,21 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
 
   private:
     RemoteTree(Address address, Options options);
+    // Why there is no root.
+    [[nodiscard]] std::string absence() const;
+    // The root for a request that looks at what is in it.
+    void enter(const synthfs::RequestPtr& request,
+               const synthfs::Reply<synthfs::NodePtr>& reply);
+    // The root for a request that came from elsewhere: an attach of its own, so that the other
+    // server knows how far it is from who asked.
+    void root_for(unsigned hops, synthfs::Reply<synthfs::NodePtr> reply);
     void attempt();
     void dial_unix();
     void dial_tcp();
     void connected(p9::Socket socket);
     void ready(synthfs::Result<synthfs::NodePtr> root);
     void owner_known(const synthfs::NodePtr& root, const synthfs::Result<synthfs::Attr>& attr);
+    void keep_root(unsigned hops, const synthfs::NodePtr& root);
     void fail(const std::string& reason);
     // Calls `method` with what else it is given unless another attempt has begun, or the end come.
     template <class... Args>
@@ -70,6 +84,7 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
     Address address_;
     Options options_;
     synthfs::NodePtr node_, root_;
+    std::array<synthfs::NodePtr, kMostHops> passed_on_;  // root_for(), by hops
     std::string reason_ = "not connected yet";
     bool in_union_ = false, closed_ = false;
     unsigned attempt_ = 0;

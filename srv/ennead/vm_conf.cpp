@@ -279,6 +279,7 @@ Checked<> Settings::apply(const std::vector<Command>& lines) {
         return make_fault(EINVAL, "the kernel's command line would be longer than %zu bytes",
                           kMaxCommandLine);
     }
+    text_.clear();
     return synthfs::success();
 }
 
@@ -290,14 +291,15 @@ Checked<> Settings::apply(std::string_view text) {
     return apply(lines.value());
 }
 
-std::string Settings::text() const {
-    std::string text;
-    for (const Key& key : kKeys) {
-        const std::string& kept = value(key.name);
-        const bool as_words = key.shape == Shape::words && !kept.empty();
-        text += std::string(key.name) + ' ' + (as_words ? kept : synthfs::quote(kept)) + '\n';
+const std::string& Settings::text() const {
+    if (text_.empty()) {
+        for (const Key& key : kKeys) {
+            const std::string& kept = value(key.name);
+            const bool as_words = key.shape == Shape::words && !kept.empty();
+            text_ += std::string(key.name) + ' ' + (as_words ? kept : synthfs::quote(kept)) + '\n';
+        }
     }
-    return text;
+    return text_;
 }
 
 std::vector<std::string> Settings::words(const std::string& key) const {

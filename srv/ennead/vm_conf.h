@@ -38,7 +38,8 @@ class Settings {
     [[nodiscard]] synthfs::Checked<> apply(std::string_view text);
 
     // Every key, one `key value` line each, such that apply() reads it back.
-    [[nodiscard]] std::string text() const;
+    // Valid until the next apply().
+    [[nodiscard]] const std::string& text() const;
 
     [[nodiscard]] std::uint64_t memory_bytes() const;
     [[nodiscard]] const std::string& engine() const { return value("engine"); }
@@ -84,6 +85,7 @@ class Settings {
     [[nodiscard]] std::vector<std::string> words(const std::string& key) const;
 
     std::map<std::string, std::string> values_;
+    mutable std::string text_;  // made when it is asked for; empty: not yet
     std::map<std::string, std::string> defaults_;
 };
 

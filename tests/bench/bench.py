@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Times the same work on this host and in guests of Ennead, QEMU and v86, side by side. `make bench` calls it.
 
-Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, files, boot, micro) or names of
+Environment: BUILD (default build); ONLY, words: parts (programs, integer, float, real, system, shared, boot, micro,
+files) or names of
 tests; REPS, runs of each (3); SCALE, per cent of the usual work (100); CONF, settings of Ennead's machines
 (`engine=interp`); SAVE=1 puts the tables into docs/performance.md; V86=no leaves v86 out.
 """
@@ -17,6 +18,7 @@ import sys
 
 import files
 import report
+import shared
 from machines import Ennead, Failed, Guest, Native, Qemu, Tree, V86
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -81,11 +83,11 @@ def real_programs():
                    f'{BENCH}/native/command "{native}"' if have else None)
 
 
-def file_work():
+def shared_work():
     """With what serves a guest best, and with a guest that keeps nothing (`cache=none`)."""
-    for cache, kind in (("loose", "files"), ("none", "files-none")):
-        for name, line, before in files.WORK:
-            test = Test("files", kind, name if cache == "loose" else f"{name}-uncached", line, line)
+    for cache, kind in (("loose", "shared"), ("none", "shared-none")):
+        for name, line, before in shared.WORK:
+            test = Test("shared", kind, name if cache == "loose" else f"{name}-uncached", line, line)
             test.before, test.cache = before, cache
             yield test
 
@@ -95,8 +97,10 @@ def every_test():
     yield from programs("programs", "float")
     yield from real_programs()
     yield from programs("system", "system")
-    yield from file_work()
+    yield from shared_work()
     yield Test("boot", "boot", "boot-to-prompt")
+    for name in files.OPERATIONS:
+        yield Test("files", "files", name, unit="us")
 
 
 def selected(tests):
@@ -268,9 +272,9 @@ def run_programs(tests, makers):
             machine.close()
 
 
-def run_file_work(tests, makers):
+def run_shared_work(tests, makers):
     """One cache mode. A competitor has a directory of its own: a guest that keeps what it has seen must be alone there."""
-    share = files.Share(os.path.join(BENCH, "share"))
+    share = shared.Share(os.path.join(BENCH, "share"))
     cache = tests[0].cache
     places, machines = {}, {}
     try:
@@ -279,12 +283,12 @@ def run_file_work(tests, makers):
             if name == "native":
                 machines[name] = Native()
                 places[name] = {"s": directory, "usr": os.path.join(BUILD, "guest", "debian", "usr"), "forget": "true",
-                                "files": f"{BENCH}/native/files", "command": f"{BENCH}/native/command"}
+                                "shared": f"{BENCH}/native/shared", "command": f"{BENCH}/native/command"}
                 continue
             machines[name] = boot_for_commands(lambda name=name: makers.with_share(name, directory, cache),
                                                [t.result(name) for t in tests])
             if machines[name]:
-                places[name] = {"s": machines[name].share, "usr": "/usr", "files": "/bench/files",
+                places[name] = {"s": machines[name].share, "usr": "/usr", "shared": "/bench/shared",
                                 "forget": "sync; echo 3 > /proc/sys/vm/drop_caches", "command": "/bench/command"}
         for test in tests:
             for _ in range(REPS):
@@ -323,6 +327,21 @@ def run_boots(test, makers):
                 test.result(name).error = str(failure)
             machine.close()
     say(test)
+
+
+def run_files(tests):
+    for _ in range(REPS if tests else 0):
+        try:
+            for name, competitor, time in files.measure(BUILD, SCALE):
+                for test in tests:
+                    if test.name == name:
+                        test.result(competitor).add(time)
+        except files.Failed as failure:
+            for test in tests:
+                for competitor in files.TREES:
+                    test.result(competitor).error = str(failure)
+    for test in tests:
+        say(test)
 
 
 def run_micro(makers):
@@ -388,13 +407,14 @@ def main():
             session = [t for t in tests if t.part in parts]
             if session:
                 run_programs(session, makers.guests(kind))
-        for kind in ("files", "files-none"):
+        for kind in ("shared", "shared-none"):
             session = [t for t in tests if t.kind == kind]
             if session:
-                run_file_work(session, makers)
+                run_shared_work(session, makers)
         for test in tests:
             if test.part == "boot":
                 run_boots(test, makers.guests("plain"))
+        run_files([t for t in tests if t.part == "files"])
         if micro:
             tests += run_micro(makers.micro())
         text = report.everything(tests, circumstances(makers, load_before))

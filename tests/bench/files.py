@@ -1,53 +1,61 @@
 # SPDX-License-Identifier: MIT
-"""Work on files of the host: what is done, and the directories it is done in, one for each competitor."""
+"""Operations on a small file: in the tree of a trivial FUSE server, in ours over FUSE, and in ours over 9P."""
 
 import os
 import shutil
 import subprocess
+import tempfile
+import time
 
-# name, what guests and host run, what is done before it and not timed. {s} is the directory, {usr} Debian's /usr,
-# {files} and {command} the programs. What a guest keeps in memory it forgets first, or there would be nothing to compare.
-WORK = (
-    ("write-128M", "dd if=/dev/zero of={s}/big bs=1M count=128", "rm -f {s}/big"),
-    ("read-128M", "dd if={s}/big of=/dev/null bs=1M", "{forget}"),
-    ("random-read-4K", "{files} random {s}/big 4000", "{forget}"),
-    ("create-2000", "{files} create {s}/many 2000", "rm -rf {s}/many; mkdir {s}/many"),
-    ("ls-la-10000", "ls -la {s}/names-10000 | wc -l", "{forget}"),
-    ("ls-40000", "ls -f {s}/names-40000 | wc -l", "{forget}"),
-    ("find-usr", "find {usr} | wc -l", "{forget}"),
-    ("unlink-2000", "rm -r {s}/many", "rm -rf {s}/many; mkdir {s}/many; {files} create {s}/many 2000"),
-    ("tar-x", "tar -xf {s}/source.tar -C {s}/source", "rm -rf {s}/source; mkdir {s}/source"),
-    ("git-status", "git -C {s}/repository status --porcelain | wc -l", "{forget}"),
-)
+OPERATIONS = ("stat", "open-read-close", "open-write-close", "read", "write")
+TREES = ("trivial", "Ennead", "9P")
+COUNT = 10000  # of each operation in each tree
+PATIENCE = 120
 
 
-class Share:
-    """Directories with the same in each, below one that is removed at the end."""
+class Failed(Exception):
+    pass
 
-    def __init__(self, place):
-        self.place = place
+
+def await_file(path):
+    until = time.monotonic() + 10
+    while not os.path.exists(path):
+        if time.monotonic() > until:
+            raise Failed(f"no {os.path.basename(path)}")
+        time.sleep(0.01)
+
+
+def measure(build, scale):
+    """[(operation, tree, microseconds)] of one run."""
+    place = tempfile.mkdtemp(prefix="ennead-bench-")
+    trivial, ours = os.path.join(place, "trivial"), os.path.join(place, "vm")
+    socket = os.path.join(place, "socket")
+    os.mkdir(trivial)
+    os.mkdir(ours)
+    servers = []
+    try:
+        servers.append(subprocess.Popen([os.path.join(build, "bench", "trivial"), trivial]))
+        servers.append(subprocess.Popen([os.path.join(build, "ennead"), "-f", "--log", "/dev/null", "--listen",
+                                         f"unix!{socket}", ours]))
+        await_file(os.path.join(trivial, "1", "conf"))
+        await_file(os.path.join(ours, "version"))
+        await_file(socket)
+        with open(os.path.join(ours, "new"), encoding="ascii") as new:
+            new.read()
+        done = subprocess.run([os.path.join(build, "bench", "files"), trivial, ours, socket,
+                               str(max(COUNT * scale // 100, 10))], capture_output=True, text=True, timeout=PATIENCE,
+                              check=False)
+        if done.returncode != 0:
+            raise Failed(f"status {done.returncode}")
+        return [(name, tree, float(figure)) for name, tree, figure in map(str.split, done.stdout.splitlines())]
+    except subprocess.TimeoutExpired as failure:
+        raise Failed("no end") from failure
+    finally:
+        for directory in (trivial, ours):
+            subprocess.run(["fusermount3", "-u", "-z", directory], stderr=subprocess.DEVNULL, check=False)
+        for server in servers:
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
         shutil.rmtree(place, ignore_errors=True)
-        os.makedirs(place)
-
-    def directory(self, name):
-        path = os.path.join(self.place, name)
-        os.mkdir(path)
-        for count in (10000, 40000):
-            names = os.path.join(path, f"names-{count}")
-            os.mkdir(names)
-            for number in range(count):
-                os.close(os.open(os.path.join(names, f"name-{number}"), os.O_CREAT | os.O_WRONLY, 0o644))
-        repository = os.path.join(path, "repository")
-        for number in range(2000):
-            folder = os.path.join(repository, f"folder-{number % 100}")
-            os.makedirs(folder, exist_ok=True)
-            with open(os.path.join(folder, f"file-{number}.txt"), "w", encoding="ascii") as file:
-                file.write(f"line of {number}\n" * (number % 97 + 3))
-        subprocess.run(["tar", "-cf", os.path.join(path, "source.tar"), "-C", repository, "."], check=True)
-        nobody = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
-        for line in (["init", "--quiet"], ["add", "."], [*nobody, "commit", "--quiet", "-m", "all"]):
-            subprocess.run(["git", "-C", repository, *line], check=True)
-        return path
-
-    def close(self):
-        shutil.rmtree(self.place, ignore_errors=True)

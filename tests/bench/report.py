@@ -6,8 +6,13 @@ import statistics
 
 COMPETITORS = ("native", "Ennead", "QEMU", "v86")
 TITLES = {"integer": "Integer programs", "float": "Floating point", "real": "Programs of Debian i386",
-          "system": "System", "files": "Files of the host, each at its best (cache=loose)",
-          "files-none": "Files of the host, nothing kept (cache=none)", "boot": "Boot", "micro": "Micro-figures, bare machine"}
+          "system": "System", "shared": "Files of the host, each at its best (cache=loose)",
+          "shared-none": "Files of the host, nothing kept (cache=none)", "boot": "Boot", "micro": "Micro-figures, bare machine",
+          "files": "A small file of the tree"}
+# Whose columns a table has, and which are divided; of the others, what guests are compared with.
+OTHER_COMPETITORS = {"files": ("trivial", "Ennead", "9P")}
+PAIRS = (("Ennead", "native"), ("QEMU", "Ennead"), ("v86", "Ennead"))
+OTHER_PAIRS = {"files": (("Ennead", "trivial"), ("9P", "Ennead"))}
 MARK = "<!-- `make bench SAVE=1` writes what follows. -->\n"
 
 
@@ -99,10 +104,13 @@ def bars(tests):
     for test in tests:
         if test.kind == "system":
             rows.append((f"{test.name}: speed, of QEMU's", ratio(test, "QEMU", "Ennead"), ">=", 2.5))
-        if test.part == "files":
+        if test.part == "shared":
             rows.append((f"{test.name}: speed, of QEMU's", ratio(test, "QEMU", "Ennead"), ">=", 2))
         if test.name == "read-128M-uncached":
             rows.append((f"{test.name}: speed, of the host's dd", ratio(test, "native", "Ennead"), ">=", 0.6))
+        if test.kind == "files":
+            rows += [(f"{test.name}: time, of a trivial FUSE server's", ratio(test, "Ennead", "trivial"), "<=", 1.3),
+                     (f"{test.name} over 9P: time, of FUSE's", ratio(test, "9P", "Ennead"), "<=", 1)]
         if test.kind == "boot":
             rows.append(("power-on to prompt: time, of QEMU's", ratio(test, "Ennead", "QEMU"), "<=", 0.5))
     return rows
@@ -126,8 +134,8 @@ def table(head, rows):
 
 def kind_table(kind, tests):
     tests = [t for t in tests if t.kind == kind]
-    shown = [c for c in COMPETITORS if any(cell(t, c) != "-" for t in tests)]
-    pairs = [(a, b) for a, b in (("Ennead", "native"), ("QEMU", "Ennead"), ("v86", "Ennead")) if {a, b} <= set(shown)]
+    shown = [c for c in OTHER_COMPETITORS.get(kind, COMPETITORS) if any(cell(t, c) != "-" for t in tests)]
+    pairs = [(a, b) for a, b in OTHER_PAIRS.get(kind, PAIRS) if {a, b} <= set(shown)]
     rows = [[t.name + (" (DIFFERENT RESULTS)" if differs(t) else "")] + [cell(t, c) for c in shown]
             + [number(ratio(t, a, b)) for a, b in pairs] for t in tests]
     if len(tests) > 1 and kind != "micro":

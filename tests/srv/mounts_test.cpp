@@ -237,14 +237,23 @@ TEST_F(MountsTest, a_server_that_mounts_itself_does_not_hang) {
     ASSERT_EQ(say("mount " + host.address + " n/self"), 0) << words;
     ASSERT_TRUE(comes_up("self"));
     std::string path = "self";
-    for (int depth = 0; depth < 20; ++depth) {
+    for (unsigned depth = 1; depth < RemoteTree::kMostHops; ++depth) {
         path += "/n/self";
+        EXPECT_EQ(text_at(path + "/name"), "host") << path;
+        EXPECT_EQ(names_at(path), names_at("self")) << path;
     }
     EXPECT_EQ(text_at(path + "/name"), "host");
     const auto waiting = start_read(open_at(path + "/stream"));
     host.stream->append("through all of it");
     EXPECT_TRUE(run_until([&] { return waiting->answered(); }));
     EXPECT_EQ(waiting->text(), "through all of it");
+
+    // There is an end to it: the directory is there, and nothing in it.
+    path += "/n/self";
+    EXPECT_NE(find(path).node, nullptr);
+    EXPECT_EQ(text_at(path + "/name"), "errno " + std::to_string(ELOOP));
+    EXPECT_EQ(names_at(path), std::vector<std::string>{"errno " + std::to_string(ELOOP)});
+    EXPECT_EQ(find(path + "/n").errnum, ELOOP);
 }
 
 TEST_F(MountsTest, a_peer_that_is_silent_or_no_9p_server_is_tried_again) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// usage: files create DIR COUNT | files random FILE COUNT
+// usage: shared create DIR COUNT | shared random FILE COUNT
 // What a shell would need a process each for: makes COUNT small files (create, write, close), or
 // reads 4 KiB at COUNT random places.
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "bench.h"
 
 static int fail(const char* what) {
-    fprintf(stderr, "files: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "shared: %s: %s\n", what, strerror(errno));
     return 1;
 }
 
@@ -57,6 +57,6 @@ int main(int argc, char** argv) {
     if (argc == 4 && strcmp(argv[1], "random") == 0) {
         return random_reads(argv[2], (unsigned)atoi(argv[3]));
     }
-    fprintf(stderr, "usage: files create DIR COUNT | files random FILE COUNT\n");
+    fprintf(stderr, "usage: shared create DIR COUNT | shared random FILE COUNT\n");
     return 2;
 }
