@@ -136,8 +136,8 @@ bool same(Lane& a, Lane& b, const Scope& scope) {
         values[count++] = masked(name, value);
     });
     count = 0;
-    bool equal = a.device_history() == b.device_history() &&
-                 a.waiting_vectors() == b.waiting_vectors();
+    bool equal =
+        a.device_history() == b.device_history() && a.waiting_vectors() == b.waiting_vectors();
     for_each_word(b.state(), [&](const char* name, unsigned, u64 value) {
         equal &= values[count++] == masked(name, value);
     });
@@ -182,8 +182,8 @@ std::vector<std::string> differences(Lane& a, Lane& b, const Scope& scope) {
 
 std::string describe(const CpuState& s) {
     std::string text =
-        format("eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x\n", s.gpr[0],
-               s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
+        format("eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x\n",
+               s.gpr[0], s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
     text += format("eip %08x eflags %08x cr0 %08x cr2 %08x cr3 %08x cr4 %08x cpl %u halted %d\n",
                    s.eip, s.eflags, s.cr0, s.cr2, s.cr3, s.cr4, s.cpl, s.halted);
     for (unsigned n = 0; n < kSegCount; ++n) {

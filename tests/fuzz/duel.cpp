@@ -60,8 +60,8 @@ void Duel::renew() {
     loose_.reset();
 }
 
-// Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in what
-// an exception has pushed until its handler clears them there.
+// Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in
+// what an exception has pushed until its handler clears them there.
 Verdict Duel::run(const Case& c, bool tell) {
     const Layout layout = lay_out(c);
     const std::vector<u8> ram = build_ram(c, layout);
@@ -139,14 +139,12 @@ bool is_undefined(const Case& c) {
             std::array<u8, 16> bytes{};
             const Segment& code = state.segment(Seg::cs);
             for (u32 k = 0; k < bytes.size(); ++k) {
-                const auto at =
-                    lane.cpu().mmu.peek(LinearAddr{code.base + state.eip + k});
+                const auto at = lane.cpu().mmu.peek(LinearAddr{code.base + state.eip + k});
                 bytes[k] = at && raw(*at) < place::kRam ? lane.ram()[raw(*at)] : 0;
             }
             Insn insn;
-            const bool known =
-                decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16, insn) ==
-                DecodeStatus::ok;
+            const bool known = decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16,
+                                      insn) == DecodeStatus::ok;
             const u32 ecx = state.gpr[kEcx], eip = state.eip;
             const u16 status = state.x87.status;
             const u64 before = state.instructions;
@@ -158,16 +156,17 @@ bool is_undefined(const Case& c) {
             const bool delivered = state.instructions == before ||
                                    (known && state.eip >= place::kHandlers &&
                                     state.eip < place::kFrame && eip < place::kHandlers);
-            if (undefined != 0 && (delivered || !known ||
-                                   (jit::flag_effects(insn).reads & undefined) != 0)) {
+            if (undefined != 0 &&
+                (delivered || !known || (jit::flag_effects(insn).reads & undefined) != 0)) {
                 return true;
             }
-            if (known && (undefined_result(insn, ecx) ||
-                          (compares_to_flags(insn) && (status & kC1) != 0))) {
+            if (known &&
+                (undefined_result(insn, ecx) || (compares_to_flags(insn) && (status & kC1) != 0))) {
                 return true;
             }
             if (known && state.instructions != before) {
-                undefined = (undefined & ~jit::flag_effects(insn).kills) | undefined_flags(insn, ecx);
+                undefined =
+                    (undefined & ~jit::flag_effects(insn).kills) | undefined_flags(insn, ecx);
             }
         }
         if (undefined != 0) {

@@ -176,8 +176,8 @@ const WeightedRows& rows_for(Pick pick) {
     }
 }
 
-// FNSTENV, FNSAVE, FXSAVE: without exact flags, what they store of the last instruction may be of an
-// earlier one (docs/decisions.md, "what the JIT leaves inexact").
+// FNSTENV, FNSAVE, FXSAVE: without exact flags, what they store of the last instruction may be of
+// an earlier one (docs/decisions.md, "what the JIT leaves inexact").
 bool stores_x87_pointers(const Insn& insn) {
     return insn.has_memory && ((insn.op == Op::fpu_d9 && insn.reg() == 6) ||
                                (insn.op == Op::fpu_dd && insn.reg() == 6) || insn.op == Op::fxsave);
@@ -259,7 +259,9 @@ void Encoder::put_memory(unsigned reg, std::vector<u8>& out) {
             base = sib & 7;
         }
         put(out, mod == 1 ? random_.word() : address(),
-            mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0);
+            mod == 1                ? 1
+            : mod == 2 || base == 5 ? 4
+                                    : 0);
         return;
     }
     switch (random_.below(8)) {
@@ -314,8 +316,7 @@ void Encoder::put_modrm(const OpcodeRow& row, std::vector<u8>& out) {
     const bool only_memory = row.has(OpcodeRow::kMemoryOnly);
     const bool control = row.op == Op::jmp_rm || row.op == Op::call_rm;
     if (only_registers || row.has(OpcodeRow::kRegisterForm) ||
-        (!only_memory && !control && random_.chance(45)) ||
-        (only_memory && random_.chance(1))) {
+        (!only_memory && !control && random_.chance(45)) || (only_memory && random_.chance(1))) {
         out.push_back(static_cast<u8>(0xc0 | reg << 3 | random_.below(8)));
     } else {
         put_memory(reg, out);

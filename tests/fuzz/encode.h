@@ -14,8 +14,8 @@ namespace ennead::vmcore::fuzz {
 // Which instructions.
 enum class Pick {
     any,
-    quiet,      // moves that leave the flags alone and touch memory
-    producer,   // arithmetic on registers that sets flags
+    quiet,     // moves that leave the flags alone and touch memory
+    producer,  // arithmetic on registers that sets flags
     x87,
     simd,
 };

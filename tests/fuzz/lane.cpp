@@ -62,11 +62,10 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
         each = segment(data, 0, kAll, static_cast<u16>(0xc093 | dpl));
     }
     state_.segment(Seg::cs) =
-        c.code16
-            ? segment(static_cast<u16>(selector::kCode16 | level), 0, 0xfffff,
-                      static_cast<u16>(0x9b | dpl))
-            : segment(static_cast<u16>((c.user ? selector::kCode3 : selector::kCode0) | level), 0,
-                      kAll, static_cast<u16>(0xc09b | dpl));
+        c.code16 ? segment(static_cast<u16>(selector::kCode16 | level), 0, 0xfffff,
+                           static_cast<u16>(0x9b | dpl))
+                 : segment(static_cast<u16>((c.user ? selector::kCode3 : selector::kCode0) | level),
+                           0, kAll, static_cast<u16>(0xc09b | dpl));
     state_.segment(Seg::fs) = segment(selector::kFs | 3, c.fs_base, c.fs_limit, 0xc0f3);
     state_.segment(Seg::gs) = segment(selector::kGs | 3, c.gs_base, c.gs_limit, 0xc0f3);
     state_.tr = segment(selector::kTss, place::kTss, 0x67, 0x8b);

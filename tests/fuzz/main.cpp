@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// fuzz_cpu [--seconds n] [--seed n] [--count n] [--failures n] [--every n] [--whole]: random programs on
-// the interpreter and the JIT in step, every n-th of them on Unicorn as well. With --seed and no
-// --seconds that one case runs, and is told about.
+// fuzz_cpu [--seconds n] [--seed n] [--count n] [--failures n] [--every n] [--whole]: random
+// programs on the interpreter and the JIT in step, every n-th of them on Unicorn as well. With
+// --seed and no --seconds that one case runs, and is told about.
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,7 +45,8 @@ double since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Of this process's CPU time, so that a busy host does not look like a program without end; 0: no limit.
+// Of this process's CPU time, so that a busy host does not look like a program without end; 0: no
+// limit.
 void limit_time(long seconds) {
     const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = seconds, .tv_usec = 0}};
     setitimer(ITIMER_PROF, &limit, nullptr);
@@ -113,8 +114,8 @@ volatile u64 running_seed = 0;
 
 extern "C" void crashed(int signal) {
     char text[100];
-    const int length = std::snprintf(text, sizeof text, "=== seed %" PRIu64 " ends with signal %d\n",
-                                     running_seed, signal);
+    const int length = std::snprintf(
+        text, sizeof text, "=== seed %" PRIu64 " ends with signal %d\n", running_seed, signal);
     (void)!write(1, text, static_cast<std::size_t>(length));
     _exit(1);
 }
@@ -178,8 +179,9 @@ int run_one(const Options& options) {
         }
         std::printf("--- against %s: ", against == Against::jit ? "the JIT" : "Unicorn");
         const bool shows = shows_on_fresh_lanes(c, against);
-        std::printf("%s%s\n", shows ? "differs" : "no difference",
-                    against == Against::jit && is_undefined(c) ? " (undefined flags are seen)" : "");
+        std::printf(
+            "%s%s\n", shows ? "differs" : "no difference",
+            against == Against::jit && is_undefined(c) ? " (undefined flags are seen)" : "");
         if (options.whole || (!shows && against == Against::jit)) {
             tell(c, against);
         } else if (shows) {
@@ -270,9 +272,10 @@ int main(int argc, char** argv) {
         } else if (word == "--whole") {
             options.whole = true;
         } else {
-            std::fprintf(stderr,
-                         "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--every n] "
-                         "[--whole]\n");
+            std::fprintf(
+                stderr,
+                "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--every n] "
+                "[--whole]\n");
             return 2;
         }
     }

@@ -91,8 +91,8 @@ class RamBuilder {
         }
     }
 
-    // --- handlers: kHandlers + 0 resumes; + 0x100 goes on elsewhere, + 0x200 the same with an error
-    // code on the stack
+    // --- handlers: kHandlers + 0 resumes; + 0x100 goes on elsewhere, + 0x200 the same with an
+    // error code on the stack
     struct Writer {
         std::vector<u8>& ram;
         u32 at;
@@ -150,8 +150,8 @@ class RamBuilder {
         debug.word(kFrame + 8);
         debug.bytes({0x40, 0x36, 0xa3});
         debug.word(kFrame + 8);
-        debug.bytes({0xa8, 0x0f, 0x75, 0x08});        // test al,15; jnz over
-        debug.bytes({0x81, 0x64, 0x24, 0x0c});        // and dword [esp+12],~TF
+        debug.bytes({0xa8, 0x0f, 0x75, 0x08});  // test al,15; jnz over
+        debug.bytes({0x81, 0x64, 0x24, 0x0c});  // and dword [esp+12],~TF
         debug.word(~(eflags::kTf));
         debug.bytes({0x81, 0x4c, 0x24, 0x0c});  // or dword [esp+12],RF
         debug.word(eflags::kRf);
@@ -224,10 +224,10 @@ class RamBuilder {
             }
         }
         for (u32 at = kStack; at < kStackEnd; at += 4) {
-            put(at, random.chance(50) && !layout_.addresses.empty()
-                        ? layout_.addresses[random.below(
-                              static_cast<u32>(layout_.addresses.size()))]
-                        : random.value());
+            put(at,
+                random.chance(50) && !layout_.addresses.empty()
+                    ? layout_.addresses[random.below(static_cast<u32>(layout_.addresses.size()))]
+                    : random.value());
         }
     }
 

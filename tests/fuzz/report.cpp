@@ -45,11 +45,12 @@ std::string describe(const Case& c) {
     static constexpr const char* kPaging[] = {"no paging", "4 KB pages", "4 MB pages too", "PAE"};
     static constexpr const char* kEvents[] = {"interrupt", "nmi", "bytes", "flip"};
     const Layout layout = lay_out(c);
-    std::string text = format(
-        "seed %" PRIu64 ": CPL %d, %s, WP %d, %s flags, scrub %d, mend %d, global %d, IOPL %u, cr4 %x%s\n",
-        c.seed, c.user ? 3 : 0, kPaging[static_cast<unsigned>(c.paging)], c.write_protect,
-        c.exact ? "exact" : "live", c.scrub, c.mend, c.global, c.iopl, c.cr4,
-        c.code16 ? ", 16-bit code" : "");
+    std::string text =
+        format("seed %" PRIu64
+               ": CPL %d, %s, WP %d, %s flags, scrub %d, mend %d, global %d, IOPL %u, cr4 %x%s\n",
+               c.seed, c.user ? 3 : 0, kPaging[static_cast<unsigned>(c.paging)], c.write_protect,
+               c.exact ? "exact" : "live", c.scrub, c.mend, c.global, c.iopl, c.cr4,
+               c.code16 ? ", 16-bit code" : "");
     text += format(
         "eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x eflags %08x\n",
         c.gpr[0], c.gpr[1], c.gpr[2], c.gpr[3], c.gpr[4], c.gpr[5], c.gpr[6], c.gpr[7], c.flags);

@@ -57,8 +57,7 @@ class Shrinker {
         }
         for (u32 n = 0; n < case_.slices.size(); ++n) {
             for (u32 by = case_.slices[n] / 2; by != 0; by /= 2) {
-                while (case_.slices[n] > by &&
-                       attempt([&](Case& c) { c.slices[n] -= by; })) {
+                while (case_.slices[n] > by && attempt([&](Case& c) { c.slices[n] -= by; })) {
                     any = true;
                 }
             }
@@ -109,15 +108,15 @@ class Shrinker {
                     continue;
                 }
                 any |= attempt([&](Case& c) {
-                    Unit& unit = c.units[n];
-                    unit.bytes.resize(k);
-                    std::erase_if(unit.fixups,
-                                  [&](const Fixup& f) { return f.at + 4 > k; });
-                }) || attempt([&](Case& c) {
-                    Unit& unit = c.units[n];
-                    std::fill_n(unit.bytes.begin(), k + 1, u8{0x90});
-                    std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at <= k; });
-                });
+                           Unit& unit = c.units[n];
+                           unit.bytes.resize(k);
+                           std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at + 4 > k; });
+                       }) ||
+                       attempt([&](Case& c) {
+                           Unit& unit = c.units[n];
+                           std::fill_n(unit.bytes.begin(), k + 1, u8{0x90});
+                           std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at <= k; });
+                       });
             }
         }
         return any;

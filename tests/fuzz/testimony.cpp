@@ -138,8 +138,7 @@ bool Testimony::concerns(const Insn& insn, const GuestFault& fault) {
     if (insn.op == Op::popa) {
         return false;
     }
-    return !by_segment ||
-           (opcode_row(insn.row).has(OpcodeRow::kPrivileged) && !insn.has_memory);
+    return !by_segment || (opcode_row(insn.row).has(OpcodeRow::kPrivileged) && !insn.has_memory);
 }
 
 bool Testimony::spoils_flags(const Insn& insn) {
