@@ -2,6 +2,8 @@
 #include "tests/fuzz/duel.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 
 #include "tests/fuzz/compare.h"
 #include "tests/fuzz/undefined.h"
@@ -28,26 +30,85 @@ bool compares_to_flags(const Insn& insn) {
            insn.modrm < 0xf8;
 }
 
+std::vector<u32> memory_frames(const AddressSpaces& spaces) {
+    std::vector<u32> frames;
+    std::ranges::copy_if(spaces.frames(), std::back_inserter(frames), Image::has);
+    return frames;
+}
+
 // A store into code may make flags live that were dead before: the JIT cannot know.
-bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    const auto changed = [&](u32 first, u32 end) {
-        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
-    };
-    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
+bool code_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    return std::ranges::any_of(spaces.code_frames(), [&](u32 frame) {
+        return Image::has(frame) && !image.same_page(frame, lane.ram() + frame);
+    });
 }
 
 }  // namespace
 
-bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    constexpr u8 kAccessedAndDirty = 0x60, kRights = 0x07;
-    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
-        const u8 differ = lane.ram()[at] ^ ram[at];
-        const u32 page = at & ~u32{kPageMask};
-        const bool of_pages = page == place::kDirectory + 0x1000 ||
-                              page == place::kDirectory2 + 0x1000 || page == 0x47000 ||
-                              page == 0x48000;
-        const u8 changed = kAccessedAndDirty | (of_pages ? kRights : 0);
-        if (differ != 0 && (at % 4 != 0 || (differ & ~changed) != 0)) {
+bool depends_on_old_translations(const Case& c) {
+    Lane keeping(LaneKind::interpreter), dropping(LaneKind::interpreter);
+    const Layout layout = lay_out(c);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
+    for (Lane* const lane : {&keeping, &dropping}) {
+        lane->load(c, layout, spaces, image);
+    }
+    Scope scope{.all_ram = true};
+    for (u32 n = 0; n < c.slices.size(); ++n) {
+        for (const Event& event : c.events) {
+            if (event.slice == n) {
+                keeping.apply(event, spaces);
+                dropping.apply(event, spaces);
+            }
+        }
+        for (u32 left = c.slices[n]; left != 0; --left) {
+            dropping.cpu().mmu.flush_all();
+            const ExitReasons x = keeping.run(1), y = dropping.run(1);
+            if (!same_reasons(x, y)) {
+                return true;
+            }
+            if (x.shutdown || x.halted) {
+                break;
+            }
+        }
+        if (!same(keeping, dropping, scope)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool page_tables_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    if (!spaces.paging()) {
+        return false;
+    }
+    constexpr u64 kAlways = entry::kAccessed | entry::kDirty;
+    const u32 size = spaces.entry_size();
+    using Level = AddressSpaces::Level;
+    for (u32 at = place::kTables; at < place::kTablesEnd; at += size) {
+        u64 now = 0, before = 0;
+        std::memcpy(&now, lane.ram() + at, size);
+        std::memcpy(&before, image.at(at), size);
+        u64 changed = (now ^ before) & ~kAlways;
+        switch (spaces.level_of(at)) {
+            case Level::none:
+                break;
+            case Level::pointers:
+                changed &= ~entry::kPresent;
+                break;
+            case Level::directory:
+                changed &= ~entry::kRights;
+                break;
+            case Level::pages:
+                changed &= ~entry::kRights;
+                if ((changed & entry::kFrame) != 0 &&
+                    std::ranges::find(spaces.frames(), static_cast<u32>(now & entry::kFrame)) !=
+                        spaces.frames().end()) {
+                    changed &= ~entry::kFrame;
+                }
+                break;
+        }
+        if (changed != 0) {
             return true;
         }
     }
@@ -64,19 +125,22 @@ void Duel::renew() {
 // what an exception has pushed until its handler clears them there.
 Verdict Duel::run(const Case& c, bool tell) {
     const Layout layout = lay_out(c);
-    const std::vector<u8> ram = build_ram(c, layout);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
     Lane& a = interpreter();
     Lane& b = jit(c.exact);
-    a.load(c, layout, ram);
-    b.load(c, layout, ram);
-    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith, .x87_pointers = c.exact};
+    a.load(c, layout, spaces, image);
+    b.load(c, layout, spaces, image);
+    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith,
+                .x87_pointers = c.exact,
+                .frames = memory_frames(spaces)};
     Verdict verdict;
     bool requested = false;
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
-                a.apply(event);
-                b.apply(event);
+                a.apply(event, spaces);
+                b.apply(event, spaces);
                 requested = true;
             }
         }
@@ -121,14 +185,15 @@ Verdict Duel::run(const Case& c, bool tell) {
 bool is_undefined(const Case& c) {
     Lane lane(LaneKind::interpreter);
     const Layout layout = lay_out(c);
-    const std::vector<u8> ram = build_ram(c, layout);
-    lane.load(c, layout, ram);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
+    lane.load(c, layout, spaces, image);
     CpuState& state = lane.state();
     u32 undefined = 0;
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
-                lane.apply(event);
+                lane.apply(event, spaces);
                 if (undefined != 0) {
                     return true;
                 }
@@ -173,7 +238,9 @@ bool is_undefined(const Case& c) {
             return true;
         }
     }
-    return page_tables_overwritten(lane, ram) || (!c.exact && code_overwritten(lane, ram));
+    return page_tables_overwritten(lane, spaces, image) ||
+           (!c.exact && code_overwritten(lane, spaces, image)) ||
+           (spaces.paging() && depends_on_old_translations(c));
 }
 
 }  // namespace ennead::vmcore::fuzz

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "tests/fuzz/address_spaces.h"
 #include "tests/fuzz/undefined.h"
 #include "vmcore/cpu/decode/decoder.h"
 
@@ -200,8 +201,28 @@ Insn Encoder::decoded(const std::vector<u8>& bytes) const {
     return insn;
 }
 
+u32 Encoder::mapped() {
+    using namespace place;
+    const auto any = [&]() -> const Mapping& {
+        return case_.mappings[random_.below(static_cast<u32>(case_.mappings.size()))];
+    };
+    const Mapping& page = any();
+    const u32 offset =
+        random_.chance(50) ? kPageSize - random_.below(12) : random_.below(kPageSize);
+    if (!page.large) {
+        return page.linear + offset;
+    }
+    if ((page.entry & entry::kFrame) == 0) {  // what another page leads to
+        return page.linear + static_cast<u32>(any().entry & (kLowEnd - kPageSize)) + offset;
+    }
+    return page.linear + random_.below(16) * kPageSize + offset;
+}
+
 u32 Encoder::pointer() {
     using namespace place;
+    if (!case_.mappings.empty() && random_.chance(30)) {
+        return mapped();
+    }
     switch (random_.below(12)) {
         case 0:
             return kSpecial + random_.below(8) * 0x1000 + random_.between(0xff0, 0x1000);

@@ -28,6 +28,8 @@ class Encoder {
     [[nodiscard]] std::vector<u8> instruction(Pick pick);
     // An address that is worth an access.
     [[nodiscard]] u32 address();
+    // In one of the case's mappings.
+    [[nodiscard]] u32 mapped();
     // A value that a register that serves as a pointer starts with.
     [[nodiscard]] u32 pointer();
     [[nodiscard]] Insn decoded(const std::vector<u8>& bytes) const;

@@ -8,6 +8,7 @@ namespace ennead::vmcore::fuzz {
 
 Case Generator::make() {
     surroundings();
+    address_spaces();
     registers();
     main_units_ = random_.between(8, 70);
     const u32 functions = random_.between(1, 5);
@@ -53,7 +54,7 @@ Unit Generator::random_unit() {
         {4, &Generator::x87},           {4, &Generator::stack},     {4, &Generator::simd},
         {1, &Generator::far},           {1, &Generator::debug},     {1, &Generator::limited_stack},
         {1, &Generator::virtual_8086},  {3, &Generator::bits},      {3, &Generator::straddle},
-        {2, &Generator::control_words}, {1, &Generator::fast_call},
+        {2, &Generator::control_words}, {1, &Generator::fast_call}, {5, &Generator::elsewhere},
     };
     unsigned total = 0;
     for (const Choice& each : kChoices) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/fuzz/address_spaces.h"
 #include "tests/fuzz/case.h"
 #include "tests/fuzz/encode.h"
 #include "tests/fuzz/random.h"
@@ -86,6 +87,7 @@ class Generator {
     Unit interrupt();
     Unit flags();
     Unit iret();
+    u32 some_vector();
     u16 some_selector();
     Unit segment();
     Unit mend();
@@ -96,8 +98,27 @@ class Generator {
     Unit fast_call();
     // of control registers and page tables
     Unit system();
+    Unit switch_space();
+    Unit change_tables();
+    Unit elsewhere();
     // any of them
     Unit random_unit();
+
+    // --- pieces of the last ones
+    u32 changeable_page(const AddressSpaces& spaces);
+    [[nodiscard]] bool is_global(const AddressSpaces& spaces, u32 page) const;
+    void flush(Unit& unit, u32 page);
+
+    // --- address spaces
+    void address_spaces();
+    void move_pages();
+    void share_frames();
+    void part_spaces();
+    void window();
+    void large_page();
+    u32 free_frame();
+    u64 used_bits();
+    u64 rights_of(u32 page);
 
     // --- the rest of a case
     void surroundings();
@@ -110,6 +131,8 @@ class Generator {
     Encoder encoder_;
     u32 main_units_ = 0, total_ = 0;
     std::vector<u32> lengths_, starts_;
+    std::vector<u32> free_frames_;
+    std::vector<u32> code_windows_;  // linear addresses of what kCode has too
 };
 
 }  // namespace ennead::vmcore::fuzz

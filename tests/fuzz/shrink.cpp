@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tests/fuzz/address_spaces.h"
+
 namespace ennead::vmcore::fuzz {
 namespace {
 
@@ -19,6 +21,7 @@ class Shrinker {
             better |= units();
             better |= instructions();
             better |= events();
+            better |= mappings();
             better |= surroundings();
             better |= registers();
         }
@@ -132,6 +135,39 @@ class Shrinker {
         return any;
     }
 
+    // Pages become what they are in the plain layout, and as few address spaces as will do.
+    bool mappings() {
+        bool any = false;
+        for (std::size_t chunk = std::max<std::size_t>(case_.mappings.size(), 1); chunk != 0;
+             chunk /= 2) {
+            for (std::size_t first = 0; first < case_.mappings.size();) {
+                const auto count = std::min(chunk, case_.mappings.size() - first);
+                const auto at = static_cast<std::ptrdiff_t>(first);
+                if (attempt([&](Case& c) {
+                        c.mappings.erase(
+                            c.mappings.begin() + at,
+                            c.mappings.begin() + at + static_cast<std::ptrdiff_t>(count));
+                    })) {
+                    any = true;
+                } else {
+                    first += count;
+                }
+            }
+        }
+        for (std::size_t n = 0; n < case_.mappings.size(); ++n) {
+            for (const u64 bits :
+                 {entry::kExecuteDisable, entry::kGlobal, entry::kDirty, entry::kAccessed}) {
+                if ((case_.mappings[n].entry & bits) != 0) {
+                    any |= attempt([&](Case& c) { c.mappings[n].entry &= ~bits; });
+                }
+            }
+        }
+        while (case_.spaces > 1 && attempt([](Case& c) { --c.spaces; })) {
+            any = true;
+        }
+        return any;
+    }
+
     bool surroundings() {
         bool any = false;
         const auto simpler = [&](auto Case::*field, auto value) {
@@ -148,6 +184,8 @@ class Shrinker {
         if (case_.exact) {
             simpler(&Case::scrub, false);
         }
+        simpler(&Case::execute_disable, false);
+        simpler(&Case::table_rights, std::array<u64, 4>{7, 7, 7, 7});
         simpler(&Case::iopl, 0u);
         simpler(&Case::cr4, 0u);
         simpler(&Case::flags, 0u);

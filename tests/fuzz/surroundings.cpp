@@ -67,7 +67,7 @@ void Generator::event(u32 slice) {
         case 1:
         case 2:
             event.kind = Event::Kind::interrupt;
-            event.a = random_.between(0x30, 0x4f);
+            event.a = some_vector();
             break;
         case 3:
             event.kind = Event::Kind::nmi;
@@ -75,7 +75,7 @@ void Generator::event(u32 slice) {
         case 4:
             event.kind = Event::Kind::flip;
             event.a = kData + random_.below(0x12) * 0x1000;
-            if (event.a >= kDirectory || event.a == kSpecial - 0x1000) {
+            if (event.a >= kTables || event.a == kSpecial - 0x1000) {
                 event.a = random_.chance(50) ? kData + 0x1000 : kFunctions;  // code
             }
             break;

@@ -141,7 +141,10 @@ Unit Generator::modify() {
         return plain();
     }
     const u32 here = static_cast<u32>(case_.units.size());
-    const u32 alias = random_.chance(30) ? kCodeAlias - kCode : 0;
+    u32 alias = random_.chance(30) ? kCodeAlias - kCode : 0;
+    if (!code_windows_.empty() && random_.chance(40)) {
+        alias = code_windows_[random_.below(static_cast<u32>(code_windows_.size()))] - kCode;
+    }
     const i32 add = static_cast<i32>(alias);
     switch (random_.below(4)) {
         case 0: {  // mov dword [next+1],imm; next: mov eax,0

@@ -20,8 +20,15 @@ Unit Generator::interrupt() {
             return unit;
         }
         default:
-            return raw({0xcd, random_.between(0x30, 0x50)});
+            return raw({0xcd, some_vector()});
     }
+}
+
+// Of an interrupt: those from kSwitch on go on in the next address space.
+u32 Generator::some_vector() {
+    return case_.paging != PagingKind::off && case_.spaces > 1 && random_.chance(30)
+               ? random_.between(vector::kFirstSwitch, vector::kLastSwitch)
+               : random_.between(0x30, 0x50);
 }
 
 Unit Generator::flags() {
