@@ -132,7 +132,7 @@ u64 AddressSpaces::plain_entry(unsigned space, u32 linear) const {
     }
     // Global pages are the same in all spaces for ever, or translations would be stale.
     if (case_.global && (page & 0x1000) != 0 && page != kData + 0x1000 && !is_changeable(page)) {
-        rights |= entry::kGlobal;
+        rights |= entry::kUsedGlobal;
     }
     return plain_frame(space, page) | rights;
 }
@@ -202,7 +202,7 @@ void AddressSpaces::write_tables(Image& image) const {
         for (u32 n = 0; n < slots_.size(); ++n) {
             const u32 table = root(space) + (kFirstTable + n) * kPageSize;
             put(image, directory_entry(space, slots_[n] * large_size()),
-                table | (n == 0 ? u64{entry::kRights} : case_.table_rights[n]));
+                table | (n == 0 ? u64{entry::kRights | entry::kAccessed} : case_.table_rights[n]));
         }
         for (const Mapping& each : large_pages(space)) {
             put(image, directory_entry(space, each.linear), each.entry | entry::kLarge);

@@ -18,6 +18,9 @@ inline constexpr u64 kPresent = 1u << 0, kWritable = 1u << 1, kUser = 1u << 2, k
                      kExecuteDisable = u64{1} << 63;
 inline constexpr u64 kRights = kPresent | kWritable | kUser;
 inline constexpr u64 kFrame = 0xfffff000;
+// What a global page has been used for, the entry of another space need not show: nothing is left
+// to show.
+inline constexpr u64 kUsedGlobal = kGlobal | kAccessed | kDirty;
 }  // namespace entry
 
 // A page that is to the case what its linear address says: stack, code, data, tables of the system.

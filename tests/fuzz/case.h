@@ -45,9 +45,11 @@ inline constexpr u16 kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x18, kData3 = 0x20,
                      kGs = 0x80, kCount = 0x88;
 }  // namespace selector
 
-// Of interrupts whose handler goes on in the next address space.
+// Of interrupts whose handlers go on in the next address space, or change an entry of page tables:
+// EAX its address, ECX what is to change; EDX for INVLPG.
 namespace vector {
-inline constexpr u32 kFirstSwitch = 0x51, kLastSwitch = 0x57;
+inline constexpr u32 kFirstSwitch = 0x51, kLastSwitch = 0x57, kChange = 0x58,
+                     kChangeAndFlush = 0x59;
 }
 
 // A place in a unit's bytes that depends on where another lies.

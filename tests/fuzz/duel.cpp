@@ -45,7 +45,11 @@ bool code_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& imag
 
 }  // namespace
 
-bool depends_on_old_translations(const Case& c) {
+namespace {
+
+enum class Kept { alike, differently, with_spoiled_tables };
+
+Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
     Lane keeping(LaneKind::interpreter), dropping(LaneKind::interpreter);
     const Layout layout = lay_out(c);
     const AddressSpaces spaces(c);
@@ -53,7 +57,7 @@ bool depends_on_old_translations(const Case& c) {
     for (Lane* const lane : {&keeping, &dropping}) {
         lane->load(c, layout, spaces, image);
     }
-    Scope scope{.all_ram = true};
+    Scope scope{.frames = memory_frames(spaces)};
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
@@ -61,21 +65,44 @@ bool depends_on_old_translations(const Case& c) {
                 dropping.apply(event, spaces);
             }
         }
-        for (u32 left = c.slices[n]; left != 0; --left) {
+        bool equal = true, over = false;
+        for (u32 left = c.slices[n]; left != 0 && equal && !over; --left) {
             dropping.cpu().mmu.flush_all();
             const ExitReasons x = keeping.run(1), y = dropping.run(1);
-            if (!same_reasons(x, y)) {
-                return true;
-            }
-            if (x.shutdown || x.halted) {
-                break;
-            }
+            equal = same_reasons(x, y);
+            over = x.shutdown || x.halted;
         }
-        if (!same(keeping, dropping, scope)) {
-            return true;
+        scope.all_ram = n + 1 == c.slices.size() || over;
+        if (!equal || !same(keeping, dropping, scope)) {
+            verdict.differs = true;
+            verdict.slice = n;
+            if (tell) {
+                scope.all_ram = true;
+                verdict.what = differences(keeping, dropping, scope);
+            }
+            return page_tables_overwritten(keeping, spaces, image) ||
+                           page_tables_overwritten(dropping, spaces, image)
+                       ? Kept::with_spoiled_tables
+                       : Kept::differently;
+        }
+        if (keeping.state().halted || over) {
+            break;
         }
     }
-    return false;
+    return Kept::alike;
+}
+
+}  // namespace
+
+bool depends_on_old_translations(const Case& c) {
+    Verdict ignored;
+    return with_and_without_translations(c, false, ignored) != Kept::alike;
+}
+
+Verdict keeps_translations_too_long(const Case& c, bool tell) {
+    Verdict verdict;
+    verdict.differs = with_and_without_translations(c, tell, verdict) == Kept::differently;
+    return verdict;
 }
 
 bool page_tables_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {

@@ -48,6 +48,8 @@ class Duel {
 // the case depends on how long they are kept, which processors may decide as they like (SDM vol 3A
 // §4.10.2).
 [[nodiscard]] bool depends_on_old_translations(const Case& c);
+// The same, told about: a mistake, if the program has flushed wherever it has to.
+[[nodiscard]] Verdict keeps_translations_too_long(const Case& c, bool tell = false);
 
 // Programs change page tables only in ways that tell: rights, and frames that they know, and where
 // they take something away they flush. A stray store leaves translations stale, which nobody need

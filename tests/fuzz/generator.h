@@ -100,12 +100,14 @@ class Generator {
     Unit system();
     Unit switch_space();
     Unit change_tables();
+    Unit change_by_handler();
     Unit elsewhere();
+    Unit made_code();
     // any of them
     Unit random_unit();
 
     // --- pieces of the last ones
-    u32 changeable_page(const AddressSpaces& spaces);
+    u32 changeable_page(const AddressSpaces& spaces, bool code);
     [[nodiscard]] bool is_global(const AddressSpaces& spaces, u32 page) const;
     void flush(Unit& unit, u32 page);
 
@@ -132,7 +134,7 @@ class Generator {
     u32 main_units_ = 0, total_ = 0;
     std::vector<u32> lengths_, starts_;
     std::vector<u32> free_frames_;
-    std::vector<u32> code_windows_;  // linear addresses of what kCode has too
+    std::vector<u32> code_windows_, data_windows_;  // linear addresses of what kCode, kData have
 };
 
 }  // namespace ennead::vmcore::fuzz

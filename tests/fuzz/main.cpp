@@ -30,8 +30,17 @@ using Clock = std::chrono::steady_clock;
 // Unicorn takes about as long for a case as both engines for ten.
 constexpr u64 kWitnessEvery = 16;
 
+// The interpreter without translations takes as long as both engines for two.
+constexpr u64 kAloneEvery = 8;
+
 // With whom the interpreter is compared.
-enum class Against { jit, unicorn };
+enum class Against { jit, unicorn, itself /* without kept translations */ };
+
+const char* name_of(Against against) {
+    return against == Against::jit       ? "the JIT"
+           : against == Against::unicorn ? "Unicorn"
+                                         : "itself without kept translations";
+}
 
 struct Options {
     u64 seconds = 0, count = 0;
@@ -62,13 +71,15 @@ bool shows_on_fresh_lanes(const Case& c, Against against) {
         }
         limit_time(5);
         const bool differs = against == Against::jit ? Duel().run(c).differs && !is_undefined(c)
-                                                     : Witness().run(c).differs;
+                             : against == Against::unicorn ? Witness().run(c).differs
+                                                           : keeps_translations_too_long(c).differs;
         _exit(differs ? 1 : 0);
     }
     int status = 0;
     waitpid(child, &status, 0);
     // Unicorn's crashes are its own.
-    return against == Against::jit ? status != 0 : WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    return against != Against::unicorn ? status != 0
+                                       : WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
 // In a process of its own: Unicorn aborts over some programs. Counts nothing if it does.
@@ -135,6 +146,13 @@ void tell(const Case& c, Against against) {
         tell_lines(verdict);
         return;
     }
+    if (against == Against::itself) {
+        const Verdict verdict = keeps_translations_too_long(c, true);
+        std::printf("%s (interpreter, the same without kept translations):\n",
+                    verdict.differs ? "differs" : "same");
+        tell_lines(verdict);
+        return;
+    }
     Duel duel;
     const Verdict verdict = duel.run(c, true);
     std::printf("%s in slice %u (interpreter, JIT):\n", verdict.differs ? "differs" : "same",
@@ -158,8 +176,7 @@ bool examine(const Case& c, Against against, const Options& options) {
         return false;
     }
     limit_time(0);
-    std::printf("=== seed %" PRIu64 " differs%s\n", c.seed,
-                against == Against::unicorn ? " from Unicorn" : "");
+    std::printf("=== seed %" PRIu64 " differs from %s\n", c.seed, name_of(against));
     if (!shows_on_fresh_lanes(c, against)) {
         std::printf("only after the cases before it: run with --seed %" PRIu64
                     " --seconds n from further back\n",
@@ -173,11 +190,11 @@ bool examine(const Case& c, Against against, const Options& options) {
 int run_one(const Options& options) {
     const Case c = generate(options.seed);
     bool any = false;
-    for (const Against against : {Against::jit, Against::unicorn}) {
+    for (const Against against : {Against::jit, Against::itself, Against::unicorn}) {
         if (against == Against::unicorn && options.every == 0) {
             continue;
         }
-        std::printf("--- against %s: ", against == Against::jit ? "the JIT" : "Unicorn");
+        std::printf("--- against %s: ", name_of(against));
         const bool shows = shows_on_fresh_lanes(c, against);
         std::printf(
             "%s%s\n", shows ? "differs" : "no difference",
@@ -222,6 +239,10 @@ int run(const Options& options) {
             } else {
                 ++undefined;
             }
+        }
+        if (c.paging != PagingKind::off && c.seed % kAloneEvery == 0 &&
+            keeps_translations_too_long(c).differs && examine(c, Against::itself, options)) {
+            ++failures;
         }
         if (options.every != 0 && c.seed % options.every == 0 &&
             differs_from_unicorn(witness, c, told, crashes) &&

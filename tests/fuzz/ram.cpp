@@ -184,6 +184,21 @@ class RamBuilder {
             next.word(~eflags::kArith);
         }
         next.bytes({0x58, 0xcf});
+        // Changes an entry of page tables and drops a translation: xor ss:[eax],ecx; invlpg
+        // ss:[edx]
+        Writer change{image_, kHandlers + 0x680};
+        change.bytes({0x36, 0x31, 0x08, 0x36, 0x0f, 0x01, 0x3a});
+        // … and all of them: CR4.PGE changes twice.
+        Writer change_all{image_, kHandlers + 0x6c0};
+        change_all.bytes({0x36, 0x31, 0x08, 0x0f, 0x20, 0xe0, 0x34, 0x80, 0x0f, 0x22, 0xe0});
+        change_all.bytes({0x34, 0x80, 0x0f, 0x22, 0xe0});
+        for (Writer* const each : {&change, &change_all}) {
+            if (case_.scrub) {
+                each->bytes({0x81, 0x64, 0x24, 0x08});
+                each->word(~eflags::kArith);
+            }
+            each->bytes({0xcf});
+        }
         // SYSENTER leads here: inc dword ss:[kFrame+0x60]; sysexit
         Writer fast{image_, kFastCall};
         fast.bytes({0x36, 0xff, 0x05});
@@ -213,6 +228,8 @@ class RamBuilder {
                     break;
                 default:
                     handler += n < 32                                                  ? 0x100
+                               : n == vector::kChange                                  ? 0x680
+                               : n == vector::kChangeAndFlush                          ? 0x6c0
                                : n >= vector::kFirstSwitch && n <= vector::kLastSwitch ? 0x600
                                : (n & 1) != 0                                          ? 0x400
                                                                                        : 0;
@@ -245,14 +262,33 @@ class RamBuilder {
         }
     }
 
-    // The same functions with another constant, so that it shows which of the pages runs.
-    void other_code() { copy_altered(kFunctions, kOtherCode); }
-    void copy_altered(u32 from, u32 to) {
-        std::memcpy(image_.at(to), image_.at(from), kPageSize);
+    // The same functions with differences, so that it shows which of the pages runs.
+    void other_code() {
+        std::memcpy(image_.at(kOtherCode), image_.at(kFunctions), kPageSize);
         for (u32 n = 0; n < case_.units.size(); ++n) {
-            const u32 offset = layout_.addresses[n] - from;
-            if (offset + 1 < kPageSize && *image_.at(to + offset) == 0xb8) {
-                *image_.at(to + offset + 1) ^= 0x5a;  // of MOV EAX,imm
+            put_unit(n, true, kFunctions, kOtherCode);
+        }
+    }
+    // What of the unit lies in the linear page, into the frame. `altered`: some do something else
+    // there, and take as many bytes.
+    void put_unit(u32 n, bool altered, u32 page, u32 frame) {
+        const u32 first = layout_.addresses[n];
+        const auto length = static_cast<u32>(case_.units[n].bytes.size());
+        if (first < kCode || first + length > kCodeEnd) {
+            return;
+        }
+        std::vector<u8> bytes(layout_.code.begin() + (first - kCode),
+                              layout_.code.begin() + (first - kCode + length));
+        if (altered && length >= 3 && length < 0x80 && (first * 0x9e3779b9u >> 30) == 0) {
+            bytes[0] = static_cast<u8>(0x40 | (first & 3));  // inc register; jmp over the rest
+            bytes[1] = 0xeb;
+            bytes[2] = static_cast<u8>(length - 3);
+        } else if (altered && length >= 5 && bytes[0] == 0xb8) {
+            bytes[1] ^= 0x5a;  // of MOV EAX,imm
+        }
+        for (u32 k = 0; k < length; ++k) {
+            if (const u32 at = first + k - page; at < kPageSize) {
+                *image_.at(frame + at) = bytes[k];
             }
         }
     }
@@ -300,15 +336,7 @@ class RamBuilder {
             std::memcpy(image_.at(to), plain.at(page), kPageSize);
         }
         for (u32 n = 0; code && n < case_.units.size(); ++n) {
-            const std::vector<u8>& bytes = case_.units[n].bytes;
-            for (u32 k = 0; k < bytes.size(); ++k) {
-                const u32 at = layout_.addresses[n] + k - page;
-                if (at < kPageSize) {
-                    const bool constant = altered && k == 1 && bytes[0] == 0xb8;
-                    *image_.at(to + at) =
-                        static_cast<u8>(*plain.at(page + at) ^ (constant ? 0x5a : 0));
-                }
-            }
+            put_unit(n, altered, page, to);
         }
         if (altered && page >= kData && page <= kReadOnly) {
             for (u32 at = 0; at < kPageSize; at += 64) {

@@ -157,7 +157,8 @@ class Shrinker {
         for (std::size_t n = 0; n < case_.mappings.size(); ++n) {
             for (const u64 bits :
                  {entry::kExecuteDisable, entry::kGlobal, entry::kDirty, entry::kAccessed}) {
-                if ((case_.mappings[n].entry & bits) != 0) {
+                if ((case_.mappings[n].entry & (bits | entry::kGlobal)) == bits ||
+                    (bits == entry::kGlobal && (case_.mappings[n].entry & bits) != 0)) {
                     any |= attempt([&](Case& c) { c.mappings[n].entry &= ~bits; });
                 }
             }

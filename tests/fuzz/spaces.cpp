@@ -99,7 +99,7 @@ void Generator::move_pages() {
         const u32 frame = random_.chance(70) ? free_frame() : page;
         u64 value = frame | rights_of(page);
         if (case_.global && random_.chance(40)) {
-            value |= entry::kGlobal;  // part_spaces() leaves it alone
+            value |= entry::kUsedGlobal;  // part_spaces() leaves it alone
         }
         case_.mappings.push_back({.linear = page, .entry = value});
     }
@@ -125,7 +125,10 @@ void Generator::part_spaces() {
     for (unsigned space = 1; space < case_.spaces; ++space) {
         for (u32 page = kStack; page < kDataEnd + kPageSize; page += kPageSize) {
             const AddressSpaces spaces(case_);
-            if (!has_contents(page) || !random_.chance(is_stack(page) ? 5 : 25) ||
+            if (!has_contents(page) ||
+                !random_.chance(is_stack(page)  ? 5
+                                : is_code(page) ? 40
+                                                : 25) ||
                 (spaces.entry_of(0, page) & entry::kGlobal) != 0) {
                 continue;
             }
@@ -174,6 +177,8 @@ void Generator::window() {
     }
     if (kind.page == kCode) {
         code_windows_.push_back(first);
+    } else if (kind.page == kData) {
+        data_windows_.push_back(first);
     }
     for (u32 n = 0; n < kind.count; ++n) {
         const u32 page = kind.page + n * kPageSize;
@@ -201,7 +206,7 @@ void Generator::large_page() {
     const u32 frame = random_.pick({0u, 0u, kHigh, kHigh, kNoMemory, 0x200000u}) & ~(size - 1);
     const bool everywhere = random_.chance(70);
     u64 value = frame | rights_of(kData) |
-                (everywhere && case_.global && random_.chance(40) ? entry::kGlobal : 0);
+                (everywhere && case_.global && random_.chance(40) ? entry::kUsedGlobal : 0);
     value &= ~(u64{1} << 45);
     case_.mappings.push_back({.linear = random_.word() & ~(size - 1),
                               .entry = value,

@@ -78,6 +78,10 @@ Unit Generator::call() {
 
 Unit Generator::leave_function() {
     Unit unit;
+    // To where it came from, but in another address space.
+    if (case_.paging != PagingKind::off && case_.spaces > 1 && random_.chance(15)) {
+        append(unit, {0xcd, random_.between(vector::kFirstSwitch, vector::kLastSwitch)});
+    }
     switch (random_.below(10)) {
         case 0:
             append(unit, {0xc2, random_.below(3) * 4, 0});

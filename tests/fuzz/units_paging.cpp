@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Control registers and page tables.
+#include <algorithm>
+
 #include "tests/fuzz/generator.h"
 
 namespace ennead::vmcore::fuzz {
@@ -75,20 +77,23 @@ Unit Generator::switch_space() {
 }
 
 // A page whose entry programs may change: none that is global, for other spaces would keep what
-// was.
-u32 Generator::changeable_page(const AddressSpaces& spaces) {
+// was, and none that handlers use.
+u32 Generator::changeable_page(const AddressSpaces& spaces, bool code) {
+    const auto in_code = [&](u32 page) {
+        return (page >= kCode && page < kCodeEnd) ||
+               std::ranges::any_of(code_windows_,
+                                   [&](u32 window) { return page - window < kCodeEnd - kCode; });
+    };
     for (unsigned tries = 0; tries < 8 && !case_.mappings.empty(); ++tries) {
         const Mapping& each =
             case_.mappings[random_.below(static_cast<u32>(case_.mappings.size()))];
-        if (!each.large && is_changeable(each.linear) && each.linear != kFunctions &&
-            each.linear != kFunctions + kPageSize && spaces.leaf(0, each.linear) &&
-            !is_global(spaces, each.linear)) {
+        if (!each.large && is_changeable(each.linear) && spaces.leaf(0, each.linear) &&
+            (code || !in_code(each.linear)) && !is_global(spaces, each.linear)) {
             return each.linear;
         }
     }
-    const u32 page =
-        random_.pick({kSpecialReadOnly, kAbsent, kSupervisor, kDataAlias, kData + 0x2000,
-                      kData + 0x3000, kReadOnly, kFunctions, kFunctions + 0x1000});
+    const u32 page = random_.pick({kSpecialReadOnly, kAbsent, kSupervisor, kDataAlias,
+                                   kData + 0x2000, kData + 0x3000, kReadOnly});
     return is_global(spaces, page) ? kAbsent : page;
 }
 
@@ -120,7 +125,7 @@ Unit Generator::change_tables() {
     }
     Unit unit;
     const unsigned space = random_.below(spaces.count());
-    const u32 page = changeable_page(spaces);
+    const u32 page = changeable_page(spaces, false);
     const u32 entry = *spaces.leaf(space, page);
     switch (random_.below(case_.mappings.empty() ? 4 : 8)) {
         case 0:
@@ -153,7 +158,7 @@ Unit Generator::change_tables() {
             break;
         }
         case 5: {  // two change places: push [a]; push [b]; pop [a]; pop [b]
-            const u32 other = changeable_page(spaces), second = *spaces.leaf(space, other);
+            const u32 other = changeable_page(spaces, false), second = *spaces.leaf(space, other);
             for (const u32 each : {entry, second}) {
                 append(unit, {0xff, 0x35});
                 word(unit, each);
@@ -166,16 +171,18 @@ Unit Generator::change_tables() {
             flush(unit, page);
             break;
         }
-        case 6:  // the entry of a whole table: xor byte [entry],bit; CR4.PGE changes twice
-            if (page < spaces.large_size()) {
+        case 6: {  // of a large page: xor byte [entry],bit; invlpg somewhere in it
+            const auto large = spaces.large_pages(space);
+            if (large.empty() || (large.back().entry & entry::kGlobal) != 0) {
                 return switch_space();
             }
+            const u32 first = large.back().linear;
             append(unit, {0x80, 0x35});
-            word(unit, spaces.directory_entry(space, page));
-            append(unit, {random_.pick({2u, 4u, 0x20u})});
-            append(unit, {0x0f, 0x20, 0xe0, 0x34, 0x80, 0x0f, 0x22, 0xe0});
-            append(unit, {0x34, 0x80, 0x0f, 0x22, 0xe0});
+            word(unit, spaces.directory_entry(space, first));
+            append(unit, {random_.pick({1u, 2u, 4u, 0x20u, 0x40u})});
+            invlpg(unit, first + random_.below(spaces.large_size()));
             break;
+        }
         default:
             // Of PAE's pointers, which count when CR3 is loaded; else another page.
             append(unit, {0x80, 0x35});
@@ -194,6 +201,35 @@ Unit Generator::change_tables() {
     if (random_.chance(40)) {  // a look at it: an instruction with [page]
         append(unit, {random_.pick({0x8bu, 0x89u, 0x01u}), 0x05 | scratch() << 3});
         word(unit, page + random_.below(kPageSize));
+    }
+    return unit;
+}
+
+// In any mode, and of pages that code runs in.
+Unit Generator::change_by_handler() {
+    const AddressSpaces spaces(case_);
+    if (!spaces.paging()) {
+        return plain();
+    }
+    Unit unit;
+    const unsigned space = random_.below(spaces.count());
+    const u32 page = changeable_page(spaces, true);
+    u32 what = random_.pick({1u, 2u, 4u, 0x20u, 0x40u, 0x60u});
+    const bool table = page >= spaces.large_size() && random_.chance(20);
+    if (!table && random_.chance(40)) {  // another frame
+        const auto& frames = spaces.frames();
+        what = spaces.frame(space, page) ^ frames[random_.below(static_cast<u32>(frames.size()))];
+    }
+    load(unit, kEax, table ? spaces.directory_entry(space, page) : *spaces.leaf(space, page));
+    load(unit, kEcx, table ? what & ~1u : what);
+    load(unit, kEdx, page + random_.below(kPageSize));
+    append(unit, {0xcd, table ? vector::kChangeAndFlush : vector::kChange});
+    if (!table && random_.chance(50)) {  // and back again, a while later
+        instruction(unit, Pick::quiet);
+        load(unit, kEax, *spaces.leaf(space, page));
+        load(unit, kEcx, what);
+        load(unit, kEdx, page);
+        append(unit, {0xcd, vector::kChange});
     }
     return unit;
 }
@@ -226,6 +262,39 @@ Unit Generator::elsewhere() {
             append(unit, {0xe8});
             fix(unit, Fixup::Kind::relative32, function(), add);
             break;
+    }
+    return unit;
+}
+
+// Code made in data, changed, and called: all by different addresses of the same bytes.
+Unit Generator::made_code() {
+    if (!case_.exact || case_.code16) {
+        return plain();
+    }
+    Unit unit;
+    const u32 at = random_.chance(40) ? kPageSize * random_.between(1, 3) - random_.below(12)
+                                      : random_.below(4 * kPageSize);
+    const auto place = [&] {
+        const auto windows = static_cast<u32>(data_windows_.size());
+        const u32 which = random_.below(windows + 2);
+        const bool alias = which == windows + 1 && at < kPageSize - 16;
+        return (which < windows ? data_windows_[which] : alias ? kDataAlias : kData) + at;
+    };
+    // mov eax,imm; ret
+    const u32 value = random_.word();
+    append(unit, {0xc7, 0x05});
+    word(unit, place());
+    word(unit, 0xb8 | value << 8);
+    append(unit, {0xc7, 0x05});
+    word(unit, place() + 4);
+    word(unit, value >> 24 | 0xc300 | random_.word() << 16);
+    for (u32 n = random_.between(1, 3); n != 0; --n) {
+        load(unit, kEcx, place());
+        append(unit, {0xff, 0xd1});  // call ecx
+        append(unit, {0x01, 0xc2});  // add edx,eax
+        append(unit, {0x80, 0x05});  // add byte [immediate],…
+        word(unit, place() + random_.between(1, 4));
+        append(unit, {random_.below(256)});
     }
     return unit;
 }
