@@ -236,6 +236,22 @@ TEST_P(differences, bts_far_from_its_operand_does_not_dirty_the_operands_page) {
     EXPECT_EQ(entry(kData + 0x3000) & kDirty, kDirty);
 }
 
+// Two linear pages at one frame, and an instruction from one into the other.
+TEST_P(differences, an_instruction_from_a_frame_into_itself) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(kCode + 0x1000, kCode | 7);
+    // again: mov eax,imm32 (two bytes of it in the second page); inc byte [kCode], which is the
+    // third byte of it; dec ecx; jnz again; hlt
+    machine.write(kCode + 0xffd, "b8 11 22");
+    machine.write(kCode, "33 44 fe 05 00 00 01 00 49 75 f2 f4");
+    machine.state.eip = kCode + 0xffd;
+    machine.state.gpr[kEcx] = 3;
+    EXPECT_TRUE(machine.run(kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEax], 0x44352211u);
+    EXPECT_EQ(machine.peek<u8>(kCode), 0x36);
+}
+
 TEST_P(differences, faults_that_follow_on_each_other_obey_the_budget) {
     TestMachine machine(GetParam());
     machine.write(TestMachine::kHandlers + 6 * 16, "0f 0b");  // #UD: ud2
