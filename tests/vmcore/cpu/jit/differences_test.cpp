@@ -241,15 +241,15 @@ TEST_P(differences, an_instruction_from_a_frame_into_itself) {
     TestMachine machine(GetParam());
     machine.enable_paging();
     machine.page(kCode + 0x1000, kCode | 7);
-    // again: mov eax,imm32 (two bytes of it in the second page); inc byte [kCode], which is the
-    // third byte of it; dec ecx; jnz again; hlt
+    // again: mov eax,imm32 (two bytes of it in the second page); inc byte [kCode+0xffe], which is
+    // its first byte; inc byte [kCode+0x20], beside the code; dec ecx; jnz again; hlt
     machine.write(kCode + 0xffd, "b8 11 22");
-    machine.write(kCode, "33 44 fe 05 00 00 01 00 49 75 f2 f4");
+    machine.write(kCode, "33 44 fe 05 fe 0f 01 00 fe 05 20 00 01 00 49 75 ec f4");
     machine.state.eip = kCode + 0xffd;
     machine.state.gpr[kEcx] = 3;
     EXPECT_TRUE(machine.run(kBudget).halted);
-    EXPECT_EQ(machine.state.gpr[kEax], 0x44352211u);
-    EXPECT_EQ(machine.peek<u8>(kCode), 0x36);
+    EXPECT_EQ(machine.state.gpr[kEax], 0x44332213u);
+    EXPECT_EQ(machine.peek<u8>(kCode + 0x20), 3);
 }
 
 TEST_P(differences, faults_that_follow_on_each_other_obey_the_budget) {
