@@ -47,7 +47,7 @@ bool code_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& imag
 
 namespace {
 
-enum class Kept { alike, differently, with_spoiled_tables };
+enum class Kept { alike, differently, with_spoiled_tables_or_code };
 
 Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
     Lane keeping(LaneKind::interpreter), dropping(LaneKind::interpreter);
@@ -80,9 +80,12 @@ Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
                 scope.all_ram = true;
                 verdict.what = differences(keeping, dropping, scope);
             }
-            return page_tables_overwritten(keeping, spaces, image) ||
+            // Code that was written to may not flush where it did.
+            return code_overwritten(keeping, spaces, image) ||
+                           code_overwritten(dropping, spaces, image) ||
+                           page_tables_overwritten(keeping, spaces, image) ||
                            page_tables_overwritten(dropping, spaces, image)
-                       ? Kept::with_spoiled_tables
+                       ? Kept::with_spoiled_tables_or_code
                        : Kept::differently;
         }
         if (keeping.state().halted || over) {

@@ -110,7 +110,12 @@ bool Testimony::concerns(const Insn& insn, const CpuState& state) {
         // QEMU takes the number of bytes for signed.
         case Op::ret_imm:
         case Op::ret_far_imm:
-            return insn.imm < 0x8000;
+            return insn.imm < 0x8000 && (insn.op == Op::ret_imm || state.cpl == 0);
+        // What they push and pop counts as the system's there, whatever the privilege.
+        case Op::call_far_imm:
+        case Op::call_far_mem:
+        case Op::ret_far:
+            return state.cpl == 0;
         // Two bytes are written, or four (SDM vol 2B, PUSH).
         case Op::push_sreg:
             return insn.operand_size == 2;
