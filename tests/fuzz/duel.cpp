@@ -58,6 +58,7 @@ Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
         lane->load(c, layout, spaces, image);
     }
     Scope scope{.frames = memory_frames(spaces)};
+    bool lost = false;
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
@@ -70,6 +71,7 @@ Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
             dropping.cpu().mmu.flush_all();
             const ExitReasons x = keeping.run(1), y = dropping.run(1);
             equal = same_reasons(x, y);
+            lost = lost || !spaces.space_of(keeping.state().cr3);
             over = x.shutdown || x.halted;
         }
         scope.all_ram = n + 1 == c.slices.size() || over;
@@ -80,8 +82,9 @@ Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
                 scope.all_ram = true;
                 verdict.what = differences(keeping, dropping, scope);
             }
-            // Code that was written to may not flush where it did.
-            return code_overwritten(keeping, spaces, image) ||
+            // Code that was written to may not flush where it did; and global pages are not those
+            // of an address space that is none.
+            return lost || code_overwritten(keeping, spaces, image) ||
                            code_overwritten(dropping, spaces, image) ||
                            page_tables_overwritten(keeping, spaces, image) ||
                            page_tables_overwritten(dropping, spaces, image)
