@@ -43,6 +43,12 @@ bool code_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& imag
     });
 }
 
+// Then exceptions may not reach the handlers that clear flags.
+bool gates_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    const u32 frame = spaces.frame(0, place::kIdt);
+    return !image.same_page(frame, lane.ram() + frame);
+}
+
 }  // namespace
 
 namespace {
@@ -272,7 +278,8 @@ bool is_undefined(const Case& c) {
         }
     }
     return page_tables_overwritten(lane, spaces, image) ||
-           (!c.exact && code_overwritten(lane, spaces, image)) ||
+           (!c.exact &&
+            (code_overwritten(lane, spaces, image) || gates_overwritten(lane, spaces, image))) ||
            (spaces.paging() && depends_on_old_translations(c));
 }
 

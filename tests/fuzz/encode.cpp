@@ -206,7 +206,11 @@ u32 Encoder::mapped() {
     const auto any = [&]() -> const Mapping& {
         return case_.mappings[random_.below(static_cast<u32>(case_.mappings.size()))];
     };
-    const Mapping& page = any();
+    const Mapping* chosen = &any();
+    if (chosen->linear < kStack && !chosen->large && random_.chance(80)) {
+        chosen = &any();  // rather nothing of the system's
+    }
+    const Mapping& page = *chosen;
     const u32 offset =
         random_.chance(50) ? kPageSize - random_.below(12) : random_.below(kPageSize);
     if (!page.large) {
