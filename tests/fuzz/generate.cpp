@@ -77,6 +77,7 @@ Unit Generator::random_unit() {
         {5, &Generator::elsewhere},
         {3, &Generator::change_by_handler},
         {3, &Generator::made_code},
+        {2, &Generator::change_large},
     };
     unsigned total = 0;
     for (const Choice& each : kChoices) {

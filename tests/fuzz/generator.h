@@ -100,6 +100,7 @@ class Generator {
     Unit system();
     Unit switch_space();
     Unit change_tables();
+    Unit change_large();
     Unit change_by_handler();
     Unit elsewhere();
     Unit made_code();
@@ -110,6 +111,7 @@ class Generator {
     u32 changeable_page(const AddressSpaces& spaces, bool code);
     [[nodiscard]] bool is_global(const AddressSpaces& spaces, u32 page) const;
     void flush(Unit& unit, u32 page);
+    void touch(Unit& unit, u32 linear);
 
     // --- address spaces
     void address_spaces();

@@ -118,6 +118,12 @@ void Generator::flush(Unit& unit, u32 page) {
     }
 }
 
+// mov or add, from memory or to it.
+void Generator::touch(Unit& unit, u32 linear) {
+    append(unit, {random_.pick({0x8bu, 0x89u, 0x01u}), 0x05 | scratch() << 3});
+    word(unit, linear);
+}
+
 Unit Generator::change_tables() {
     const AddressSpaces spaces(case_);
     if (!spaces.paging()) {
@@ -126,18 +132,21 @@ Unit Generator::change_tables() {
     Unit unit;
     const unsigned space = random_.below(spaces.count());
     const u32 page = changeable_page(spaces, false);
-    const u32 entry = *spaces.leaf(space, page);
-    switch (random_.below(case_.mappings.empty() ? 4 : 8)) {
+    const u32 leaf = *spaces.leaf(space, page);
+    if (random_.chance(30)) {
+        touch(unit, page + random_.below(kPageSize));
+    }
+    switch (random_.below(case_.mappings.empty() ? 4 : 7)) {
         case 0:
         case 1:  // xor byte [entry],bit
             append(unit, {0x80, 0x35});
-            word(unit, entry);
+            word(unit, leaf);
             append(unit, {random_.pick({1u, 2u, 4u, 0x20u, 0x40u})});
             flush(unit, page);
             break;
         case 2:  // and byte [entry],~(accessed | dirty)
             append(unit, {0x80, 0x25});
-            word(unit, entry);
+            word(unit, leaf);
             append(unit, {random_.pick({0x9fu, 0xbfu, 0xdfu})});
             flush(unit, page);
             break;
@@ -145,13 +154,13 @@ Unit Generator::change_tables() {
             // More rights need no flush: what was not allowed is not remembered (SDM vol 3A
             // §4.10.4.3: at most a fault more, which ours do not have).
             append(unit, {0x80, 0x0d});
-            word(unit, entry);
+            word(unit, leaf);
             append(unit, {random_.pick({1u, 3u, 5u, 7u})});
             break;
         case 4: {  // another frame: mov dword [entry],value
             const auto& frames = spaces.frames();
             append(unit, {0xc7, 0x05});
-            word(unit, entry);
+            word(unit, leaf);
             word(unit, frames[random_.below(static_cast<u32>(frames.size()))] |
                            random_.pick({7u, 7u, 7u, 5u, 3u, 6u}) | static_cast<u32>(used_bits()));
             flush(unit, page);
@@ -159,28 +168,16 @@ Unit Generator::change_tables() {
         }
         case 5: {  // two change places: push [a]; push [b]; pop [a]; pop [b]
             const u32 other = changeable_page(spaces, false), second = *spaces.leaf(space, other);
-            for (const u32 each : {entry, second}) {
+            for (const u32 each : {leaf, second}) {
                 append(unit, {0xff, 0x35});
                 word(unit, each);
             }
-            for (const u32 each : {entry, second}) {
+            for (const u32 each : {leaf, second}) {
                 append(unit, {0x8f, 0x05});
                 word(unit, each);
             }
             invlpg(unit, other);
             flush(unit, page);
-            break;
-        }
-        case 6: {  // of a large page: xor byte [entry],bit; invlpg somewhere in it
-            const auto large = spaces.large_pages(space);
-            if (large.empty() || (large.back().entry & entry::kGlobal) != 0) {
-                return switch_space();
-            }
-            const u32 first = large.back().linear;
-            append(unit, {0x80, 0x35});
-            word(unit, spaces.directory_entry(space, first));
-            append(unit, {random_.pick({1u, 2u, 4u, 0x20u, 0x40u})});
-            invlpg(unit, first + random_.below(spaces.large_size()));
             break;
         }
         default:
@@ -192,16 +189,36 @@ Unit Generator::change_tables() {
                 append(unit, {0x01});
                 append(unit, {0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8});
             } else {
-                word(unit, entry);
+                word(unit, leaf);
                 append(unit, {0x01});
                 flush(unit, page);
             }
             break;
     }
-    if (random_.chance(40)) {  // a look at it: an instruction with [page]
-        append(unit, {random_.pick({0x8bu, 0x89u, 0x01u}), 0x05 | scratch() << 3});
-        word(unit, page + random_.below(kPageSize));
+    if (random_.chance(40)) {
+        touch(unit, page + random_.below(kPageSize));
     }
+    return unit;
+}
+
+// Of a large page: xor byte [entry],bit; invlpg somewhere in it; an access before and after.
+Unit Generator::change_large() {
+    const AddressSpaces spaces(case_);
+    const unsigned space = random_.below(spaces.count());
+    const auto large = spaces.large_pages(space);
+    if (case_.user || large.empty() || (large.back().entry & entry::kGlobal) != 0) {
+        return plain();
+    }
+    Unit unit;
+    const u32 first = large.back().linear;
+    const bool low = (large.back().entry & entry::kFrame) == 0;
+    const u32 at = first + (low ? kData : 0) + random_.below(0x4000);
+    touch(unit, at);
+    append(unit, {0x80, 0x35});
+    word(unit, spaces.directory_entry(space, first));
+    append(unit, {random_.pick({1u, 2u, 4u, 0x20u, 0x40u})});
+    invlpg(unit, first + random_.below(spaces.large_size()));
+    touch(unit, at);
     return unit;
 }
 
