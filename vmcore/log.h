@@ -14,8 +14,8 @@ enum class LogLevel { error, warn, info, debug, trace };
 // Called from the vCPU thread and the I/O thread; must be safe for both.
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
-// A copyable front to a sink. Lines read `dev=pit8254 what=… port=0x43`; what a guest can repeat at will must
-// be limited by the caller (LogLimit).
+// A copyable front to a sink. Lines read `dev=pit8254 what=… port=0x43`; what a guest can repeat at
+// will must be limited by the caller (LogLimit).
 class Log {
   public:
     Log() = default;

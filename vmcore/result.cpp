@@ -10,6 +10,7 @@ class Category : public std::error_category {
     const char* name() const noexcept override { return "vmcore"; }
 
     std::string message(int value) const override {
+        // clang-format off
         switch (static_cast<Error>(value)) {
             case Error::range_overlap: return "two devices claim one address range";
             case Error::bad_memory_size: return "memory size out of range or not a multiple of 4096";
@@ -19,10 +20,12 @@ class Category : public std::error_category {
             case Error::unmapped_address: return "no memory at this address";
             case Error::wrong_state: return "not possible in this state of the machine";
         }
+        // clang-format on
         return "unknown vmcore error";
     }
 
     std::error_condition default_error_condition(int value) const noexcept override {
+        // clang-format off
         switch (static_cast<Error>(value)) {
             case Error::range_overlap: return std::errc::file_exists;
             case Error::bad_memory_size: return std::errc::invalid_argument;
@@ -32,6 +35,7 @@ class Category : public std::error_category {
             case Error::unmapped_address: return std::errc::bad_address;
             case Error::wrong_state: return std::errc::device_or_resource_busy;
         }
+        // clang-format on
         return std::errc::io_error;
     }
 };
@@ -43,6 +47,8 @@ const std::error_category& error_category() {
     return category;
 }
 
-std::error_code make_error_code(Error e) { return {static_cast<int>(e), error_category()}; }
+std::error_code make_error_code(Error e) {
+    return {static_cast<int>(e), error_category()};
+}
 
 }  // namespace ennead::vmcore

@@ -22,6 +22,7 @@ enum class PhysAddr : u64 {};
 enum class LinearAddr : u32 {};
 enum class Port : u16 {};
 
+// clang-format off
 constexpr u64 raw(PhysAddr a) { return static_cast<u64>(a); }
 constexpr u32 raw(LinearAddr a) { return static_cast<u32>(a); }
 constexpr u16 raw(Port p) { return static_cast<u16>(p); }
@@ -29,6 +30,7 @@ constexpr u16 raw(Port p) { return static_cast<u16>(p); }
 constexpr PhysAddr operator+(PhysAddr a, u64 n) { return PhysAddr{raw(a) + n}; }
 constexpr LinearAddr operator+(LinearAddr a, u32 n) { return LinearAddr{raw(a) + n}; }
 constexpr Port operator+(Port p, u16 n) { return Port{static_cast<u16>(raw(p) + n)}; }
+// clang-format on
 
 inline constexpr u32 kPageSize = 4096;
 inline constexpr u32 kPageMask = kPageSize - 1;

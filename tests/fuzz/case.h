@@ -11,28 +11,30 @@
 
 namespace ennead::vmcore::fuzz {
 
-// Where things are. Linear and physical are the same below kSpecial, with paging or without; from
-// kSpecial on, a page each, paging makes of them what the comments say.
+// Where things are: linear addresses. Without paging they are physical too; what paging makes of
+// them say AddressSpaces, and there the comments are about the plain layout.
 namespace place {
-inline constexpr u32 kRam = 1u << 20;
+// RAM: what is not named lies idle in between, for a large page that starts at kHigh.
+inline constexpr u32 kLowEnd = 1u << 20, kHigh = 4u << 20, kRam = kHigh + 0x10000;
 inline constexpr u32 kGdt = 0x1000, kIdt = 0x2000, kTss = 0x3000, kTss2 = 0x3100,
                      kHandlers = 0x4000,
                      kFrame = 0x5000,  // what handlers keep: a counter, where to go on
     kTargets = 0x5800,                 // addresses of units, for indirect jumps
     kFastCall = 0x4500, kStack0 = 0x7ff0, kStack = 0x8000, kStackEnd = 0xc000, kCode = 0x10000,
-                     kCodeEnd = 0x14000, kOtherCode = 0x14000,  // what the second directory has at
+                     kCodeEnd = 0x14000, kOtherCode = 0x14000,  // what other spaces have at
                                                                 // kFunctions
     kFunctions = 0x12000, kData = 0x20000, kDataEnd = 0x24000,
-                     kOtherData = 0x25000,  // what the second directory has at kData + 0x1000
+                     kOtherData = 0x25000,  // what other spaces have at kData + 0x1000
     kReadOnly = 0x24000, kSpecial = 0x30000;
 inline constexpr u32 kSpecialReadOnly = kSpecial, kAbsent = kSpecial + 0x1000,
                      kSupervisor = kSpecial + 0x2000, kDataAlias = kSpecial + 0x3000,
                      kCodeAlias = kSpecial + 0x4000,         // two pages
     kDevice = kSpecial + 0x6000, kLast = kSpecial + 0x7000;  // then nothing
-inline constexpr u32 kDirectory = 0x40000, kDirectory2 = 0x42000, kPdpt = 0x44000, kPdpt2 = 0x44020;
+// Page tables: the same linear and physical, always.
+inline constexpr u32 kTables = 0x40000, kTablesEnd = 0x68000;
 inline constexpr u32 kLargeAlias = 0x400000;  // of all RAM, by large pages
-inline constexpr u32 kTablesEnd = 0x4c000;
-inline constexpr u32 kDevicePhysical = 0xa0000;
+inline constexpr u32 kDevicePhysical = 0xa0000, kDevicesEnd = 0xc0000;
+inline constexpr u32 kNoMemory = 0xe0000000;  // physical: nothing answers
 }  // namespace place
 
 // Selectors, without RPL.
@@ -42,6 +44,13 @@ inline constexpr u16 kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x18, kData3 = 0x20,
                      kReadOnly = 0x58, kAbsent = 0x60, kConforming = 0x68, kGate = 0x70, kFs = 0x78,
                      kGs = 0x80, kCount = 0x88;
 }  // namespace selector
+
+// Of interrupts whose handlers go on in the next address space, or change an entry of page tables:
+// EAX its address, ECX what is to change; EDX for INVLPG.
+namespace vector {
+inline constexpr u32 kFirstSwitch = 0x51, kLastSwitch = 0x57, kChange = 0x58,
+                     kChangeAndFlush = 0x59;
+}
 
 // A place in a unit's bytes that depends on where another lies.
 struct Fixup {
@@ -63,8 +72,9 @@ struct Event {
     enum class Kind : u8 {
         interrupt,  // `a`: vector
         nmi,
-        bytes,  // a device writes `bytes` at `a`
-        flip,   // the present bit of the page at the linear address `a` changes, and all is flushed
+        bytes,  // a device writes `bytes` where the first address space has the linear address `a`
+        flip,   // the present bit of the page at the linear address `a` changes everywhere, and all
+                // is flushed
     };
     u32 slice = 0;
     Kind kind{};
@@ -73,6 +83,15 @@ struct Event {
 };
 
 enum class PagingKind : u8 { off, small, large, pae };
+inline constexpr unsigned kMostSpaces = 4;
+
+// A page that is not as in the plain layout. Of two for the same page the later one counts.
+struct Mapping {
+    u32 linear = 0;
+    u64 entry = 0;       // as in the page tables; the upper half is for PAE
+    u8 spaces = 0xff;    // a bit for each address space
+    bool large = false;  // by an entry of the directory: 4 MB, 2 MB with PAE
+};
 
 struct Case {
     u64 seed = 0;
@@ -82,6 +101,10 @@ struct Case {
     bool global = false;
     unsigned iopl = 0;
     PagingKind paging = PagingKind::off;
+    unsigned spaces = 2;  // address spaces, if there is paging
+    bool execute_disable = false;
+    std::vector<Mapping> mappings;
+    std::array<u64, 4> table_rights{7, 7, 7, 7};  // of the directory, for each table of pages
     u32 cr4 = 0;
     std::array<u32, 8> gpr{};
     u32 flags = 0;  // EFLAGS
@@ -107,10 +130,9 @@ struct Layout {
 };
 [[nodiscard]] Layout lay_out(const Case& c);
 
-// What a page leads to where there is paging: in the first directory or in the second.
-[[nodiscard]] u32 physical_page(u32 linear, bool second_directory);
-
+class AddressSpaces;
+class Image;
 // RAM as it is before the case runs.
-[[nodiscard]] std::vector<u8> build_ram(const Case& c, const Layout& layout);
+[[nodiscard]] Image build_ram(const Case& c, const Layout& layout, const AddressSpaces& spaces);
 
 }  // namespace ennead::vmcore::fuzz

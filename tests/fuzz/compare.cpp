@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tests/fuzz/compare.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -87,26 +88,18 @@ u64 mask_of(const char* name, const Scope& scope) {
                                                                                           : ~u64{0};
 }
 
-struct Span {
-    u32 first, end;
-};
-constexpr Span kUsual[] = {{place::kFrame, place::kFrame + 0x100},
-                           {place::kStack0 - 0x100, place::kStackEnd},
-                           {place::kCode, place::kOtherCode + 0x1000},
-                           {place::kData, place::kData + 0x6000},
-                           {place::kSpecial - 0x8000, place::kSpecial - 0x5000}};
-constexpr Span kAll[] = {{0, place::kRam}};
-
+// Calls `visit(page)` for the pages that are compared, until it says false.
 template <class Visit>
-void for_each_span(const Scope& scope, Visit visit) {
-    if (scope.all_ram) {
-        for (const Span& each : kAll) {
-            visit(each);
-        }
-    } else {
-        for (const Span& each : kUsual) {
-            visit(each);
-        }
+void for_each_page(Lane& a, Lane& b, const Scope& scope, Visit visit) {
+    bool more = true;
+    const auto each = [&](u32 page) { more = more && visit(page); };
+    if (!scope.all_ram) {
+        std::ranges::for_each(scope.frames, each);
+        return;
+    }
+    Image::for_each_page(each);
+    for (Lane* const lane : {&a, &b}) {
+        std::ranges::for_each(lane->stray_pages(), each);
     }
 }
 
@@ -136,15 +129,15 @@ bool same(Lane& a, Lane& b, const Scope& scope) {
         values[count++] = masked(name, value);
     });
     count = 0;
-    bool equal = a.device_history() == b.device_history() &&
-                 a.waiting_vectors() == b.waiting_vectors();
+    bool equal =
+        a.device_history() == b.device_history() && a.waiting_vectors() == b.waiting_vectors();
     for_each_word(b.state(), [&](const char* name, unsigned, u64 value) {
         equal &= values[count++] == masked(name, value);
     });
     if (equal) {
-        for_each_span(scope, [&](const Span& span) {
-            equal = equal && std::memcmp(a.ram() + span.first, b.ram() + span.first,
-                                         span.end - span.first) == 0;
+        for_each_page(a, b, scope, [&](u32 page) {
+            equal = std::memcmp(a.ram() + page, b.ram() + page, kPageSize) == 0;
+            return equal;
         });
     }
     return equal;
@@ -167,23 +160,25 @@ std::vector<std::string> differences(Lane& a, Lane& b, const Scope& scope) {
         lines.emplace_back("interrupts acknowledged");
     }
     unsigned told = 0;
-    for_each_span(scope, [&](const Span& span) {
-        for (u32 at = span.first; at < span.end; at += 4) {
-            if (std::memcmp(a.ram() + at, b.ram() + at, 4) != 0 && told++ < 8) {
+    for_each_page(a, b, scope, [&](u32 page) {
+        for (u32 at = page; at < page + kPageSize && told < 8; at += 4) {
+            if (std::memcmp(a.ram() + at, b.ram() + at, 4) != 0) {
                 u32 x, y;
                 std::memcpy(&x, a.ram() + at, 4);
                 std::memcpy(&y, b.ram() + at, 4);
                 lines.push_back(format("memory at %05x: %08x, %08x", at, x, y));
+                ++told;
             }
         }
+        return told < 8;
     });
     return lines;
 }
 
 std::string describe(const CpuState& s) {
     std::string text =
-        format("eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x\n", s.gpr[0],
-               s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
+        format("eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x\n",
+               s.gpr[0], s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
     text += format("eip %08x eflags %08x cr0 %08x cr2 %08x cr3 %08x cr4 %08x cpl %u halted %d\n",
                    s.eip, s.eflags, s.cr0, s.cr2, s.cr3, s.cr4, s.cpl, s.halted);
     for (unsigned n = 0; n < kSegCount; ++n) {

@@ -20,7 +20,9 @@ struct NamedWord {
 struct Scope {
     u32 flags = 0xffffffff;  // those of EFLAGS that are compared
     bool x87_pointers = true;
-    bool all_ram = false;  // else the places that programs mostly use
+    // All of RAM, or the frames that programs mostly use.
+    bool all_ram = false;
+    std::vector<u32> frames{};
 };
 
 [[nodiscard]] bool same(Lane& a, Lane& b, const Scope& scope);

@@ -2,6 +2,8 @@
 #include "tests/fuzz/duel.h"
 
 #include <algorithm>
+#include <cstring>
+#include <iterator>
 
 #include "tests/fuzz/compare.h"
 #include "tests/fuzz/undefined.h"
@@ -28,26 +30,124 @@ bool compares_to_flags(const Insn& insn) {
            insn.modrm < 0xf8;
 }
 
+std::vector<u32> memory_frames(const AddressSpaces& spaces) {
+    std::vector<u32> frames;
+    std::ranges::copy_if(spaces.frames(), std::back_inserter(frames), Image::has);
+    return frames;
+}
+
 // A store into code may make flags live that were dead before: the JIT cannot know.
-bool code_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    const auto changed = [&](u32 first, u32 end) {
-        return !std::equal(ram.begin() + first, ram.begin() + end, lane.ram() + first);
-    };
-    return changed(place::kHandlers, place::kFrame) || changed(place::kCode, place::kCodeEnd);
+bool code_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    return std::ranges::any_of(spaces.code_frames(), [&](u32 frame) {
+        return Image::has(frame) && !image.same_page(frame, lane.ram() + frame);
+    });
+}
+
+// Then exceptions may not reach the handlers that clear flags.
+bool gates_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    const u32 frame = spaces.frame(0, place::kIdt);
+    return !image.same_page(frame, lane.ram() + frame);
 }
 
 }  // namespace
 
-bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram) {
-    constexpr u8 kAccessedAndDirty = 0x60, kRights = 0x07;
-    for (u32 at = place::kDirectory; at < place::kTablesEnd; ++at) {
-        const u8 differ = lane.ram()[at] ^ ram[at];
-        const u32 page = at & ~u32{kPageMask};
-        const bool of_pages = page == place::kDirectory + 0x1000 ||
-                              page == place::kDirectory2 + 0x1000 || page == 0x47000 ||
-                              page == 0x48000;
-        const u8 changed = kAccessedAndDirty | (of_pages ? kRights : 0);
-        if (differ != 0 && (at % 4 != 0 || (differ & ~changed) != 0)) {
+namespace {
+
+enum class Kept { alike, differently, with_spoiled_tables_or_code };
+
+Kept with_and_without_translations(const Case& c, bool tell, Verdict& verdict) {
+    Lane keeping(LaneKind::interpreter), dropping(LaneKind::interpreter);
+    const Layout layout = lay_out(c);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
+    for (Lane* const lane : {&keeping, &dropping}) {
+        lane->load(c, layout, spaces, image);
+    }
+    Scope scope{.frames = memory_frames(spaces)};
+    bool lost = false;
+    for (u32 n = 0; n < c.slices.size(); ++n) {
+        for (const Event& event : c.events) {
+            if (event.slice == n) {
+                keeping.apply(event, spaces);
+                dropping.apply(event, spaces);
+            }
+        }
+        bool equal = true, over = false;
+        for (u32 left = c.slices[n]; left != 0 && equal && !over; --left) {
+            dropping.cpu().mmu.flush_all();
+            const ExitReasons x = keeping.run(1), y = dropping.run(1);
+            equal = same_reasons(x, y);
+            lost = lost || !spaces.space_of(keeping.state().cr3);
+            over = x.shutdown || x.halted;
+        }
+        scope.all_ram = n + 1 == c.slices.size() || over;
+        if (!equal || !same(keeping, dropping, scope)) {
+            verdict.differs = true;
+            verdict.slice = n;
+            if (tell) {
+                scope.all_ram = true;
+                verdict.what = differences(keeping, dropping, scope);
+            }
+            // Code that was written to may not flush where it did; and global pages are not those
+            // of an address space that is none.
+            return lost || code_overwritten(keeping, spaces, image) ||
+                           code_overwritten(dropping, spaces, image) ||
+                           page_tables_overwritten(keeping, spaces, image) ||
+                           page_tables_overwritten(dropping, spaces, image)
+                       ? Kept::with_spoiled_tables_or_code
+                       : Kept::differently;
+        }
+        if (keeping.state().halted || over) {
+            break;
+        }
+    }
+    return Kept::alike;
+}
+
+}  // namespace
+
+bool depends_on_old_translations(const Case& c) {
+    Verdict ignored;
+    return with_and_without_translations(c, false, ignored) != Kept::alike;
+}
+
+Verdict keeps_translations_too_long(const Case& c, bool tell) {
+    Verdict verdict;
+    verdict.differs = with_and_without_translations(c, tell, verdict) == Kept::differently;
+    return verdict;
+}
+
+bool page_tables_overwritten(Lane& lane, const AddressSpaces& spaces, const Image& image) {
+    if (!spaces.paging()) {
+        return false;
+    }
+    constexpr u64 kAlways = entry::kAccessed | entry::kDirty;
+    const u32 size = spaces.entry_size();
+    using Level = AddressSpaces::Level;
+    for (u32 at = place::kTables; at < place::kTablesEnd; at += size) {
+        u64 now = 0, before = 0;
+        std::memcpy(&now, lane.ram() + at, size);
+        std::memcpy(&before, image.at(at), size);
+        u64 changed = (now ^ before) & ~kAlways;
+        switch (spaces.level_of(at)) {
+            case Level::none:
+                break;
+            case Level::pointers:
+                changed &= ~entry::kPresent;
+                break;
+            case Level::directory:
+                changed &= ~entry::kRights;
+                break;
+            case Level::pages:
+                changed &= ~entry::kRights;
+                if ((changed & entry::kFrame) != 0 &&
+                    std::ranges::find(spaces.frames(), static_cast<u32>(now & entry::kFrame)) !=
+                        spaces.frames().end()) {
+                    changed &= ~entry::kFrame;
+                }
+                break;
+        }
+        if (changed != 0) {
             return true;
         }
     }
@@ -60,23 +160,26 @@ void Duel::renew() {
     loose_.reset();
 }
 
-// Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in what
-// an exception has pushed until its handler clears them there.
+// Without exact flags, those that are dead may differ: in EFLAGS wherever the run stops, and in
+// what an exception has pushed until its handler clears them there.
 Verdict Duel::run(const Case& c, bool tell) {
     const Layout layout = lay_out(c);
-    const std::vector<u8> ram = build_ram(c, layout);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
     Lane& a = interpreter();
     Lane& b = jit(c.exact);
-    a.load(c, layout, ram);
-    b.load(c, layout, ram);
-    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith, .x87_pointers = c.exact};
+    a.load(c, layout, spaces, image);
+    b.load(c, layout, spaces, image);
+    Scope scope{.flags = c.exact ? 0xffffffff : ~eflags::kArith,
+                .x87_pointers = c.exact,
+                .frames = memory_frames(spaces)};
     Verdict verdict;
     bool requested = false;
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
-                a.apply(event);
-                b.apply(event);
+                a.apply(event, spaces);
+                b.apply(event, spaces);
                 requested = true;
             }
         }
@@ -121,14 +224,15 @@ Verdict Duel::run(const Case& c, bool tell) {
 bool is_undefined(const Case& c) {
     Lane lane(LaneKind::interpreter);
     const Layout layout = lay_out(c);
-    const std::vector<u8> ram = build_ram(c, layout);
-    lane.load(c, layout, ram);
+    const AddressSpaces spaces(c);
+    const Image image = build_ram(c, layout, spaces);
+    lane.load(c, layout, spaces, image);
     CpuState& state = lane.state();
     u32 undefined = 0;
     for (u32 n = 0; n < c.slices.size(); ++n) {
         for (const Event& event : c.events) {
             if (event.slice == n) {
-                lane.apply(event);
+                lane.apply(event, spaces);
                 if (undefined != 0) {
                     return true;
                 }
@@ -139,14 +243,12 @@ bool is_undefined(const Case& c) {
             std::array<u8, 16> bytes{};
             const Segment& code = state.segment(Seg::cs);
             for (u32 k = 0; k < bytes.size(); ++k) {
-                const auto at =
-                    lane.cpu().mmu.peek(LinearAddr{code.base + state.eip + k});
+                const auto at = lane.cpu().mmu.peek(LinearAddr{code.base + state.eip + k});
                 bytes[k] = at && raw(*at) < place::kRam ? lane.ram()[raw(*at)] : 0;
             }
             Insn insn;
-            const bool known =
-                decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16, insn) ==
-                DecodeStatus::ok;
+            const bool known = decode(bytes, code.big() ? CodeSize::bits32 : CodeSize::bits16,
+                                      insn) == DecodeStatus::ok;
             const u32 ecx = state.gpr[kEcx], eip = state.eip;
             const u16 status = state.x87.status;
             const u64 before = state.instructions;
@@ -158,23 +260,27 @@ bool is_undefined(const Case& c) {
             const bool delivered = state.instructions == before ||
                                    (known && state.eip >= place::kHandlers &&
                                     state.eip < place::kFrame && eip < place::kHandlers);
-            if (undefined != 0 && (delivered || !known ||
-                                   (jit::flag_effects(insn).reads & undefined) != 0)) {
+            if (undefined != 0 &&
+                (delivered || !known || (jit::flag_effects(insn).reads & undefined) != 0)) {
                 return true;
             }
-            if (known && (undefined_result(insn, ecx) ||
-                          (compares_to_flags(insn) && (status & kC1) != 0))) {
+            if (known &&
+                (undefined_result(insn, ecx) || (compares_to_flags(insn) && (status & kC1) != 0))) {
                 return true;
             }
             if (known && state.instructions != before) {
-                undefined = (undefined & ~jit::flag_effects(insn).kills) | undefined_flags(insn, ecx);
+                undefined =
+                    (undefined & ~jit::flag_effects(insn).kills) | undefined_flags(insn, ecx);
             }
         }
         if (undefined != 0) {
             return true;
         }
     }
-    return page_tables_overwritten(lane, ram) || (!c.exact && code_overwritten(lane, ram));
+    return page_tables_overwritten(lane, spaces, image) ||
+           (!c.exact &&
+            (code_overwritten(lane, spaces, image) || gates_overwritten(lane, spaces, image))) ||
+           (spaces.paging() && depends_on_old_translations(c));
 }
 
 }  // namespace ennead::vmcore::fuzz

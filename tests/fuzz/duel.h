@@ -44,8 +44,17 @@ class Duel {
 // anywhere in the case: then a difference tells nothing.
 [[nodiscard]] bool is_undefined(const Case& c);
 
-// Programs change page tables only where they flush afterwards: the low bits of single entries. A
-// stray store leaves translations stale, which nobody need have in common. `ram`: as it was before.
-[[nodiscard]] bool page_tables_overwritten(Lane& lane, const std::vector<u8>& ram);
+// Whether somebody who drops all translations before each instruction would see another run. Then
+// the case depends on how long they are kept, which processors may decide as they like (SDM vol 3A
+// §4.10.2).
+[[nodiscard]] bool depends_on_old_translations(const Case& c);
+// The same, told about: a mistake, if the program has flushed wherever it has to.
+[[nodiscard]] Verdict keeps_translations_too_long(const Case& c, bool tell = false);
+
+// Programs change page tables only in ways that tell: rights, and frames that they know, and where
+// they take something away they flush. A stray store leaves translations stale, which nobody need
+// have in common. `image`: as it was before.
+[[nodiscard]] bool page_tables_overwritten(Lane& lane, const AddressSpaces& spaces,
+                                           const Image& image);
 
 }  // namespace ennead::vmcore::fuzz

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "tests/fuzz/address_spaces.h"
 #include "tests/fuzz/undefined.h"
 #include "vmcore/cpu/decode/decoder.h"
 
@@ -176,8 +177,8 @@ const WeightedRows& rows_for(Pick pick) {
     }
 }
 
-// FNSTENV, FNSAVE, FXSAVE: without exact flags, what they store of the last instruction may be of an
-// earlier one (docs/decisions.md, "what the JIT leaves inexact").
+// FNSTENV, FNSAVE, FXSAVE: without exact flags, what they store of the last instruction may be of
+// an earlier one (docs/decisions.md, "what the JIT leaves inexact").
 bool stores_x87_pointers(const Insn& insn) {
     return insn.has_memory && ((insn.op == Op::fpu_d9 && insn.reg() == 6) ||
                                (insn.op == Op::fpu_dd && insn.reg() == 6) || insn.op == Op::fxsave);
@@ -200,8 +201,32 @@ Insn Encoder::decoded(const std::vector<u8>& bytes) const {
     return insn;
 }
 
+u32 Encoder::mapped() {
+    using namespace place;
+    const auto any = [&]() -> const Mapping& {
+        return case_.mappings[random_.below(static_cast<u32>(case_.mappings.size()))];
+    };
+    const Mapping* chosen = &any();
+    if (chosen->linear < kStack && !chosen->large && random_.chance(80)) {
+        chosen = &any();  // rather nothing of the system's
+    }
+    const Mapping& page = *chosen;
+    const u32 offset =
+        random_.chance(50) ? kPageSize - random_.below(12) : random_.below(kPageSize);
+    if (!page.large) {
+        return page.linear + offset;
+    }
+    if ((page.entry & entry::kFrame) == 0) {  // what another page leads to
+        return page.linear + static_cast<u32>(any().entry & (kLowEnd - kPageSize)) + offset;
+    }
+    return page.linear + random_.below(16) * kPageSize + offset;
+}
+
 u32 Encoder::pointer() {
     using namespace place;
+    if (!case_.mappings.empty() && random_.chance(30)) {
+        return mapped();
+    }
     switch (random_.below(12)) {
         case 0:
             return kSpecial + random_.below(8) * 0x1000 + random_.between(0xff0, 0x1000);
@@ -259,7 +284,9 @@ void Encoder::put_memory(unsigned reg, std::vector<u8>& out) {
             base = sib & 7;
         }
         put(out, mod == 1 ? random_.word() : address(),
-            mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0);
+            mod == 1                ? 1
+            : mod == 2 || base == 5 ? 4
+                                    : 0);
         return;
     }
     switch (random_.below(8)) {
@@ -314,8 +341,7 @@ void Encoder::put_modrm(const OpcodeRow& row, std::vector<u8>& out) {
     const bool only_memory = row.has(OpcodeRow::kMemoryOnly);
     const bool control = row.op == Op::jmp_rm || row.op == Op::call_rm;
     if (only_registers || row.has(OpcodeRow::kRegisterForm) ||
-        (!only_memory && !control && random_.chance(45)) ||
-        (only_memory && random_.chance(1))) {
+        (!only_memory && !control && random_.chance(45)) || (only_memory && random_.chance(1))) {
         out.push_back(static_cast<u8>(0xc0 | reg << 3 | random_.below(8)));
     } else {
         put_memory(reg, out);

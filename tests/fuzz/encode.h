@@ -14,8 +14,8 @@ namespace ennead::vmcore::fuzz {
 // Which instructions.
 enum class Pick {
     any,
-    quiet,      // moves that leave the flags alone and touch memory
-    producer,   // arithmetic on registers that sets flags
+    quiet,     // moves that leave the flags alone and touch memory
+    producer,  // arithmetic on registers that sets flags
     x87,
     simd,
 };
@@ -28,6 +28,8 @@ class Encoder {
     [[nodiscard]] std::vector<u8> instruction(Pick pick);
     // An address that is worth an access.
     [[nodiscard]] u32 address();
+    // In one of the case's mappings.
+    [[nodiscard]] u32 mapped();
     // A value that a register that serves as a pointer starts with.
     [[nodiscard]] u32 pointer();
     [[nodiscard]] Insn decoded(const std::vector<u8>& bytes) const;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tests/fuzz/lane.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -41,11 +44,30 @@ void Lane::write(u32 address, const u8* bytes, u32 size) {
     ram_->written(PhysAddr{address}, size);
 }
 
-void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram) {
-    for (u32 page = 0; page < place::kRam; page += kPageSize) {
-        if (std::memcmp(ram_->base() + page, ram.data() + page, kPageSize) != 0) {
-            write(page, ram.data() + page, kPageSize);
+std::vector<u32> Lane::stray_pages() const {
+    std::vector<u32> pages;
+    off_t at = lseek(ram_->fd(), place::kLowEnd, SEEK_DATA);
+    while (at >= 0 && at < off_t{place::kHigh}) {
+        const off_t end = lseek(ram_->fd(), at, SEEK_HOLE);
+        for (; at < end && at < off_t{place::kHigh}; at += kPageSize) {
+            pages.push_back(static_cast<u32>(at));
         }
+        at = lseek(ram_->fd(), at, SEEK_DATA);
+    }
+    return pages;
+}
+
+void Lane::load(const Case& c, const Layout& layout, const AddressSpaces& spaces,
+                const Image& image) {
+    Image::for_each_page([&](u32 page) {
+        if (!image.same_page(page, ram_->base() + page)) {
+            write(page, image.at(page), kPageSize);
+        }
+    });
+    for (const u32 page : stray_pages()) {
+        // Only what the host need not keep counts as untouched.
+        ram_->written(PhysAddr{page}, kPageSize);
+        (void)fallocate(ram_->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page, kPageSize);
     }
     device_.history = 0;
     interrupts_ = {};
@@ -62,11 +84,10 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
         each = segment(data, 0, kAll, static_cast<u16>(0xc093 | dpl));
     }
     state_.segment(Seg::cs) =
-        c.code16
-            ? segment(static_cast<u16>(selector::kCode16 | level), 0, 0xfffff,
-                      static_cast<u16>(0x9b | dpl))
-            : segment(static_cast<u16>((c.user ? selector::kCode3 : selector::kCode0) | level), 0,
-                      kAll, static_cast<u16>(0xc09b | dpl));
+        c.code16 ? segment(static_cast<u16>(selector::kCode16 | level), 0, 0xfffff,
+                           static_cast<u16>(0x9b | dpl))
+                 : segment(static_cast<u16>((c.user ? selector::kCode3 : selector::kCode0) | level),
+                           0, kAll, static_cast<u16>(0xc09b | dpl));
     state_.segment(Seg::fs) = segment(selector::kFs | 3, c.fs_base, c.fs_limit, 0xc0f3);
     state_.segment(Seg::gs) = segment(selector::kGs | 3, c.gs_base, c.gs_limit, 0xc0f3);
     state_.tr = segment(selector::kTss, place::kTss, 0x67, 0x8b);
@@ -79,7 +100,7 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
         case PagingKind::off:
             break;
         case PagingKind::pae:
-            state_.cr3 = place::kPdpt;
+            state_.cr3 = spaces.root(0);
             state_.cr4 |= cr4::kPae;
             (void)read_pdptes(memory_, state_.cr3, state_.pdpte);
             state_.cr0 |= cr0::kPg;
@@ -88,10 +109,11 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
             state_.cr4 |= cr4::kPse;
             [[fallthrough]];
         case PagingKind::small:
-            state_.cr3 = place::kDirectory;
+            state_.cr3 = spaces.root(0);
             state_.cr0 |= cr0::kPg;
             break;
     }
+    state_.efer = c.execute_disable ? efer::kNxe : 0;
     state_.sysenter_cs = selector::kCode0;
     state_.sysenter_esp = place::kStack0;
     state_.sysenter_eip = place::kFastCall;
@@ -103,7 +125,7 @@ void Lane::load(const Case& c, const Layout& layout, const std::vector<u8>& ram)
     engine_->flush();
 }
 
-void Lane::apply(const Event& event) {
+void Lane::apply(const Event& event, const AddressSpaces& spaces) {
     switch (event.kind) {
         case Event::Kind::interrupt:
             interrupts_.vectors.push_back(static_cast<u8>(event.a));
@@ -113,19 +135,22 @@ void Lane::apply(const Event& event) {
             state_.request(kRequestNmi);
             break;
         case Event::Kind::bytes:
-            write(event.a, event.bytes.data(), static_cast<u32>(event.bytes.size()));
+            for (u32 n = 0; n < event.bytes.size(); ++n) {
+                const u32 at = event.a + n, frame = spaces.frame(0, at);
+                if (Image::has(frame)) {
+                    write(frame | (at & kPageMask), &event.bytes[n], 1);
+                }
+            }
             break;
         case Event::Kind::flip: {
             if ((state_.cr0 & cr0::kPg) == 0) {
                 break;
             }
-            const bool pae = (state_.cr4 & cr4::kPae) != 0;
-            const u32 table = pae ? (state_.cr3 == place::kPdpt ? 0x47000 : 0x48000)
-                                  : (state_.cr3 & ~0xfffu) + 0x1000;
-            const u32 entry = table + event.a / kPageSize * (pae ? 8 : 4);
-            if (entry < place::kRam) {
-                const u8 changed = ram_->base()[entry] ^ 1;
-                write(entry, &changed, 1);
+            for (unsigned space = 0; space < spaces.count(); ++space) {
+                if (const auto entry = spaces.leaf(space, event.a)) {
+                    const u8 changed = ram_->base()[*entry] ^ 1;
+                    write(*entry, &changed, 1);
+                }
             }
             engine_->flush();
             break;

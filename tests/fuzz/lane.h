@@ -5,7 +5,9 @@
 #include <memory>
 #include <vector>
 
+#include "tests/fuzz/address_spaces.h"
 #include "tests/fuzz/case.h"
+#include "tests/fuzz/image.h"
 #include "vmcore/cpu/interp/cpu.h"
 #include "vmcore/devices/clock.h"
 #include "vmcore/mem/bus.h"
@@ -58,12 +60,14 @@ class Lane {
     explicit Lane(LaneKind kind);
 
     // RAM, registers and devices as the case has them at its beginning.
-    void load(const Case& c, const Layout& layout, const std::vector<u8>& ram);
-    void apply(const Event& event);
+    void load(const Case& c, const Layout& layout, const AddressSpaces& spaces, const Image& image);
+    void apply(const Event& event, const AddressSpaces& spaces);
     ExitReasons run(u64 budget) { return engine_->run(budget); }
 
     [[nodiscard]] CpuState& state() { return state_; }
     [[nodiscard]] const u8* ram() { return ram_->base(); }
+    // The pages between those of an Image that have been touched since the last load.
+    [[nodiscard]] std::vector<u32> stray_pages() const;
     [[nodiscard]] Cpu& cpu() { return cpu_; }
     [[nodiscard]] u64 device_history() const { return device_.history; }
     [[nodiscard]] std::size_t waiting_vectors() const { return interrupts_.vectors.size(); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// fuzz_cpu [--seconds n] [--seed n] [--count n] [--failures n] [--every n] [--whole]: random programs on
-// the interpreter and the JIT in step, every n-th of them on Unicorn as well. With --seed and no
-// --seconds that one case runs, and is told about.
+// fuzz_cpu [--seconds n] [--seed n] [--count n] [--failures n] [--every n] [--whole]: random
+// programs on the interpreter and the JIT in step, every n-th of them on Unicorn as well. With
+// --seed and no --seconds that one case runs, and is told about.
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -30,8 +30,17 @@ using Clock = std::chrono::steady_clock;
 // Unicorn takes about as long for a case as both engines for ten.
 constexpr u64 kWitnessEvery = 16;
 
+// The interpreter without translations takes as long as both engines for two.
+constexpr u64 kAloneEvery = 8;
+
 // With whom the interpreter is compared.
-enum class Against { jit, unicorn };
+enum class Against { jit, unicorn, itself /* without kept translations */ };
+
+const char* name_of(Against against) {
+    return against == Against::jit       ? "the JIT"
+           : against == Against::unicorn ? "Unicorn"
+                                         : "itself without kept translations";
+}
 
 struct Options {
     u64 seconds = 0, count = 0;
@@ -45,7 +54,8 @@ double since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Of this process's CPU time, so that a busy host does not look like a program without end; 0: no limit.
+// Of this process's CPU time, so that a busy host does not look like a program without end; 0: no
+// limit.
 void limit_time(long seconds) {
     const itimerval limit{.it_interval = {}, .it_value = {.tv_sec = seconds, .tv_usec = 0}};
     setitimer(ITIMER_PROF, &limit, nullptr);
@@ -61,13 +71,15 @@ bool shows_on_fresh_lanes(const Case& c, Against against) {
         }
         limit_time(5);
         const bool differs = against == Against::jit ? Duel().run(c).differs && !is_undefined(c)
-                                                     : Witness().run(c).differs;
+                             : against == Against::unicorn ? Witness().run(c).differs
+                                                           : keeps_translations_too_long(c).differs;
         _exit(differs ? 1 : 0);
     }
     int status = 0;
     waitpid(child, &status, 0);
     // Unicorn's crashes are its own.
-    return against == Against::jit ? status != 0 : WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    return against != Against::unicorn ? status != 0
+                                       : WIFEXITED(status) && WEXITSTATUS(status) == 1;
 }
 
 // In a process of its own: Unicorn aborts over some programs. Counts nothing if it does.
@@ -113,8 +125,8 @@ volatile u64 running_seed = 0;
 
 extern "C" void crashed(int signal) {
     char text[100];
-    const int length = std::snprintf(text, sizeof text, "=== seed %" PRIu64 " ends with signal %d\n",
-                                     running_seed, signal);
+    const int length = std::snprintf(
+        text, sizeof text, "=== seed %" PRIu64 " ends with signal %d\n", running_seed, signal);
     (void)!write(1, text, static_cast<std::size_t>(length));
     _exit(1);
 }
@@ -131,6 +143,13 @@ void tell(const Case& c, Against against) {
     if (against == Against::unicorn) {
         const Verdict verdict = Witness().run(c, true);
         std::printf("%s (interpreter, Unicorn):\n", verdict.differs ? "differs" : "same");
+        tell_lines(verdict);
+        return;
+    }
+    if (against == Against::itself) {
+        const Verdict verdict = keeps_translations_too_long(c, true);
+        std::printf("%s (interpreter, the same without kept translations):\n",
+                    verdict.differs ? "differs" : "same");
         tell_lines(verdict);
         return;
     }
@@ -157,8 +176,7 @@ bool examine(const Case& c, Against against, const Options& options) {
         return false;
     }
     limit_time(0);
-    std::printf("=== seed %" PRIu64 " differs%s\n", c.seed,
-                against == Against::unicorn ? " from Unicorn" : "");
+    std::printf("=== seed %" PRIu64 " differs from %s\n", c.seed, name_of(against));
     if (!shows_on_fresh_lanes(c, against)) {
         std::printf("only after the cases before it: run with --seed %" PRIu64
                     " --seconds n from further back\n",
@@ -172,14 +190,15 @@ bool examine(const Case& c, Against against, const Options& options) {
 int run_one(const Options& options) {
     const Case c = generate(options.seed);
     bool any = false;
-    for (const Against against : {Against::jit, Against::unicorn}) {
+    for (const Against against : {Against::jit, Against::itself, Against::unicorn}) {
         if (against == Against::unicorn && options.every == 0) {
             continue;
         }
-        std::printf("--- against %s: ", against == Against::jit ? "the JIT" : "Unicorn");
+        std::printf("--- against %s: ", name_of(against));
         const bool shows = shows_on_fresh_lanes(c, against);
-        std::printf("%s%s\n", shows ? "differs" : "no difference",
-                    against == Against::jit && is_undefined(c) ? " (undefined flags are seen)" : "");
+        std::printf(
+            "%s%s\n", shows ? "differs" : "no difference",
+            against == Against::jit && is_undefined(c) ? " (undefined flags are seen)" : "");
         if (options.whole || (!shows && against == Against::jit)) {
             tell(c, against);
         } else if (shows) {
@@ -220,6 +239,10 @@ int run(const Options& options) {
             } else {
                 ++undefined;
             }
+        }
+        if (c.paging != PagingKind::off && c.seed % kAloneEvery == 0 &&
+            keeps_translations_too_long(c).differs && examine(c, Against::itself, options)) {
+            ++failures;
         }
         if (options.every != 0 && c.seed % options.every == 0 &&
             differs_from_unicorn(witness, c, told, crashes) &&
@@ -270,9 +293,10 @@ int main(int argc, char** argv) {
         } else if (word == "--whole") {
             options.whole = true;
         } else {
-            std::fprintf(stderr,
-                         "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--every n] "
-                         "[--whole]\n");
+            std::fprintf(
+                stderr,
+                "usage: fuzz_cpu [--seconds n] [--count n] [--seed n] [--failures n] [--every n] "
+                "[--whole]\n");
             return 2;
         }
     }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Tables, handlers, page tables, data: what a case finds in memory.
+// Tables, handlers, data, code: what a case finds in memory.
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
 
+#include "tests/fuzz/address_spaces.h"
 #include "tests/fuzz/case.h"
+#include "tests/fuzz/image.h"
 #include "tests/fuzz/random.h"
 
 namespace ennead::vmcore::fuzz {
@@ -14,33 +16,28 @@ using namespace place;
 
 class RamBuilder {
   public:
-    RamBuilder(const Case& c, const Layout& layout) : case_(c), layout_(layout), ram_(kRam) {}
+    RamBuilder(const Case& c, const Layout& layout, const AddressSpaces& spaces)
+        : case_(c), layout_(layout), spaces_(spaces) {}
 
-    std::vector<u8> build() {
+    Image build() {
         descriptors();
         handlers();
         idt();
         data();
-        std::ranges::copy(layout_.code, ram_.begin() + kCode);
+        std::ranges::copy(layout_.code, image_.at(kCode));
         other_code();
         frame();
-        switch (case_.paging) {
-            case PagingKind::off:
-                break;
-            case PagingKind::pae:
-                pae();
-                break;
-            default:
-                two_levels();
-                break;
+        if (spaces_.paging()) {
+            move_contents();
+            spaces_.write_tables(image_);
         }
-        return std::move(ram_);
+        return std::move(image_);
     }
 
   private:
     template <class T>
     void put(u32 address, T value) {
-        std::memcpy(ram_.data() + address, &value, sizeof(T));
+        image_.put(address, value);
     }
 
     static u64 descriptor(u32 base, u32 limit, u16 attr) {
@@ -87,22 +84,22 @@ class RamBuilder {
             put(kTss2 + 0x48 + n * 4, u32{n == 1 ? code : data});
         }
         if (case_.paging != PagingKind::off) {
-            put(kTss2 + 0x1c, u32{case_.paging == PagingKind::pae ? kPdpt : kDirectory});
+            put(kTss2 + 0x1c, AddressSpaces::root(0));
         }
     }
 
-    // --- handlers: kHandlers + 0 resumes; + 0x100 goes on elsewhere, + 0x200 the same with an error
-    // code on the stack
+    // --- handlers: kHandlers + 0 resumes; + 0x100 goes on elsewhere, + 0x200 the same with an
+    // error code on the stack
     struct Writer {
-        std::vector<u8>& ram;
+        Image& image;
         u32 at;
         void bytes(std::initializer_list<unsigned> list) {
             for (const unsigned b : list) {
-                ram[at++] = static_cast<u8>(b);
+                *image.at(at++) = static_cast<u8>(b);
             }
         }
         void word(u32 value) {
-            std::memcpy(&ram[at], &value, 4);
+            image.put(at, value);
             at += 4;
         }
     };
@@ -136,22 +133,22 @@ class RamBuilder {
     }
 
     void handlers() {
-        Writer plain{ram_, kHandlers};
+        Writer plain{image_, kHandlers};
         if (case_.scrub) {
             plain.bytes({0x81, 0x64, 0x24, 0x08});
             plain.word(~eflags::kArith);
         }
         plain.bytes({0xcf});
-        resume({ram_, kHandlers + 0x100}, false);
-        resume({ram_, kHandlers + 0x200}, true);
+        resume({image_, kHandlers + 0x100}, false);
+        resume({image_, kHandlers + 0x200}, true);
         // #DB: once in a while the trap flag goes.
-        Writer debug{ram_, kHandlers + 0x300};
+        Writer debug{image_, kHandlers + 0x300};
         debug.bytes({0x50, 0x36, 0xa1});  // push eax; mov eax,ss:[kFrame+8]
         debug.word(kFrame + 8);
         debug.bytes({0x40, 0x36, 0xa3});
         debug.word(kFrame + 8);
-        debug.bytes({0xa8, 0x0f, 0x75, 0x08});        // test al,15; jnz over
-        debug.bytes({0x81, 0x64, 0x24, 0x0c});        // and dword [esp+12],~TF
+        debug.bytes({0xa8, 0x0f, 0x75, 0x08});  // test al,15; jnz over
+        debug.bytes({0x81, 0x64, 0x24, 0x0c});  // and dword [esp+12],~TF
         debug.word(~(eflags::kTf));
         debug.bytes({0x81, 0x4c, 0x24, 0x0c});  // or dword [esp+12],RF
         debug.word(eflags::kRf);
@@ -161,7 +158,7 @@ class RamBuilder {
         }
         debug.bytes({0x58, 0xcf});
         // A handler with work to do, and its own calls.
-        Writer work{ram_, kHandlers + 0x400};
+        Writer work{image_, kHandlers + 0x400};
         work.bytes({0x60, 0xe8, 0x02, 0, 0, 0, 0xeb, 0x0e});  // pusha; call +2; jmp over
         work.bytes({0x36, 0xff, 0x05});                       // inc dword ss:[kFrame+0xc]
         work.word(kFrame + 0xc);
@@ -172,9 +169,38 @@ class RamBuilder {
             work.word(~eflags::kArith);
         }
         work.bytes({0x61, 0xcf});
-        ram_[kHandlers + 0x407] = 15;
+        *image_.at(kHandlers + 0x407) = 15;
+        // To the next address space.
+        Writer next{image_, kHandlers + 0x600};
+        next.bytes({0x50, 0x36, 0xa1});  // push eax; mov eax,ss:[kFrame+0x80]
+        next.word(kFrame + 0x80);
+        next.bytes({0x40, 0x83, 0xe0, 0x03, 0x36, 0xa3});  // inc eax; and eax,3; mov ss:[…],eax
+        next.word(kFrame + 0x80);
+        next.bytes({0x36, 0x8b, 0x04, 0x85});  // mov eax,ss:[kFrame+eax*4+0x90]
+        next.word(kFrame + 0x90);
+        next.bytes({0x0f, 0x22, 0xd8});  // mov cr3,eax
+        if (case_.scrub) {
+            next.bytes({0x81, 0x64, 0x24, 0x0c});
+            next.word(~eflags::kArith);
+        }
+        next.bytes({0x58, 0xcf});
+        // Changes an entry of page tables and drops a translation: xor ss:[eax],ecx; invlpg
+        // ss:[edx]
+        Writer change{image_, kHandlers + 0x680};
+        change.bytes({0x36, 0x31, 0x08, 0x36, 0x0f, 0x01, 0x3a});
+        // … and all of them: CR4.PGE changes twice.
+        Writer change_all{image_, kHandlers + 0x6c0};
+        change_all.bytes({0x36, 0x31, 0x08, 0x0f, 0x20, 0xe0, 0x34, 0x80, 0x0f, 0x22, 0xe0});
+        change_all.bytes({0x34, 0x80, 0x0f, 0x22, 0xe0});
+        for (Writer* const each : {&change, &change_all}) {
+            if (case_.scrub) {
+                each->bytes({0x81, 0x64, 0x24, 0x08});
+                each->word(~eflags::kArith);
+            }
+            each->bytes({0xcf});
+        }
         // SYSENTER leads here: inc dword ss:[kFrame+0x60]; sysexit
-        Writer fast{ram_, kFastCall};
+        Writer fast{image_, kFastCall};
         fast.bytes({0x36, 0xff, 0x05});
         fast.word(kFrame + 0x60);
         fast.bytes({0x0f, 0x35});
@@ -201,7 +227,12 @@ class RamBuilder {
                 case 4:
                     break;
                 default:
-                    handler += n < 32 ? 0x100 : (n & 1) != 0 ? 0x400 : 0;
+                    handler += n < 32                                                  ? 0x100
+                               : n == vector::kChange                                  ? 0x680
+                               : n == vector::kChangeAndFlush                          ? 0x6c0
+                               : n >= vector::kFirstSwitch && n <= vector::kLastSwitch ? 0x600
+                               : (n & 1) != 0                                          ? 0x400
+                                                                                       : 0;
                     break;
             }
             const u32 type = n % 5 == 4 ? 0xf : 0xe;  // trap and interrupt gates
@@ -224,20 +255,92 @@ class RamBuilder {
             }
         }
         for (u32 at = kStack; at < kStackEnd; at += 4) {
-            put(at, random.chance(50) && !layout_.addresses.empty()
-                        ? layout_.addresses[random.below(
-                              static_cast<u32>(layout_.addresses.size()))]
-                        : random.value());
+            put(at,
+                random.chance(50) && !layout_.addresses.empty()
+                    ? layout_.addresses[random.below(static_cast<u32>(layout_.addresses.size()))]
+                    : random.value());
         }
     }
 
-    // The same functions with another constant, so that it shows which of the pages runs.
+    // The same functions with differences, so that it shows which of the pages runs.
     void other_code() {
-        std::copy_n(ram_.begin() + kFunctions, 0x1000, ram_.begin() + kOtherCode);
-        for (u32 n = case_.first_function; n < case_.units.size(); ++n) {
-            const u32 offset = layout_.addresses[n] - kFunctions;
-            if (offset + 1 < 0x1000 && ram_[kOtherCode + offset] == 0xb8) {
-                ram_[kOtherCode + offset + 1] ^= 0x5a;  // of MOV EAX,imm
+        std::memcpy(image_.at(kOtherCode), image_.at(kFunctions), kPageSize);
+        for (u32 n = 0; n < case_.units.size(); ++n) {
+            put_unit(n, true, kFunctions, kOtherCode);
+        }
+    }
+    // What of the unit lies in the linear page, into the frame. `altered`: some do something else
+    // there, and take as many bytes.
+    void put_unit(u32 n, bool altered, u32 page, u32 frame) {
+        const u32 first = layout_.addresses[n];
+        const auto length = static_cast<u32>(case_.units[n].bytes.size());
+        if (first < kCode || first + length > kCodeEnd) {
+            return;
+        }
+        std::vector<u8> bytes(layout_.code.begin() + (first - kCode),
+                              layout_.code.begin() + (first - kCode + length));
+        if (altered && length >= 3 && length < 0x80 && (first * 0x9e3779b9u >> 30) == 0) {
+            bytes[0] = static_cast<u8>(0x40 | (first & 3));  // inc register; jmp over the rest
+            bytes[1] = 0xeb;
+            bytes[2] = static_cast<u8>(length - 3);
+        } else if (altered && length >= 5 && bytes[0] == 0xb8) {
+            bytes[1] ^= 0x5a;  // of MOV EAX,imm
+        }
+        for (u32 k = 0; k < length; ++k) {
+            if (const u32 at = first + k - page; at < kPageSize) {
+                *image_.at(frame + at) = bytes[k];
+            }
+        }
+    }
+
+    // --- what lies in other frames than those of its linear address. Frames may be shared: then
+    // code comes last, without what is between its units.
+    void move_contents() {
+        const Image plain = image_;
+        std::vector<u32> order;
+        for (const auto& [first, end] :
+             {std::pair{kData, kReadOnly + kPageSize}, std::pair{kStack, kStackEnd},
+              std::pair{kGdt, kStack}, std::pair{kCode, kCodeEnd}}) {
+            for (u32 page = first; page < end; page += kPageSize) {
+                order.push_back(page);
+            }
+        }
+        std::vector<u32> done, left;
+        for (const u32 page : order) {
+            bool moved = true;
+            for (unsigned space = 0; space < spaces_.count(); ++space) {
+                const u32 to = spaces_.frame(space, page);
+                if (to == page || (space != 0 && (to == kOtherCode || to == kOtherData))) {
+                    moved = moved && to != page;
+                    done.push_back(to);
+                } else if (Image::has(to)) {
+                    place_page(plain, page, to, space != 0 && to != spaces_.frame(0, page),
+                               std::ranges::find(done, to) != done.end());
+                    done.push_back(to);
+                }
+            }
+            if (moved) {
+                left.push_back(page);
+            }
+        }
+        // Whoever takes linear for physical addresses should not find the same there.
+        for (const u32 page : left) {
+            if (std::ranges::find(done, page) == done.end()) {
+                std::memset(image_.at(page), 0xf4, kPageSize);
+            }
+        }
+    }
+    void place_page(const Image& plain, u32 page, u32 to, bool altered, bool taken) {
+        const bool code = page >= kCode && page < kCodeEnd;
+        if (!code || !taken) {
+            std::memcpy(image_.at(to), plain.at(page), kPageSize);
+        }
+        for (u32 n = 0; code && n < case_.units.size(); ++n) {
+            put_unit(n, altered, page, to);
+        }
+        if (altered && page >= kData && page <= kReadOnly) {
+            for (u32 at = 0; at < kPageSize; at += 64) {
+                *image_.at(to + at) ^= 0x5a;
             }
         }
     }
@@ -246,107 +349,24 @@ class RamBuilder {
         for (u32 n = 0; n < 16; ++n) {
             put(kFrame + 0x10 + n * 4, layout_.addresses[case_.landings[n]]);
         }
+        for (u32 n = 0; n < kMostSpaces; ++n) {
+            put(kFrame + 0x90 + n * 4, AddressSpaces::root(n % spaces_.count()));
+        }
         for (u32 n = 0; n < 64; ++n) {
             put(kTargets + n * 4, layout_.addresses[n % layout_.addresses.size()]);
         }
     }
 
-    // --- page tables: what both formats say of a linear page
-    struct Page {
-        u32 physical = 0;
-        u32 bits = 7;  // P, R/W, U/S
-    };
-    static u32 rights_at(u32 linear) {
-        switch (linear) {
-            case kSpecialReadOnly:
-            case kReadOnly:
-                return 5;
-            case kAbsent:
-            case kSpecial - 0x1000:
-            case kData - 0x1000:
-            case kLast + 0x1000:
-            case kStackEnd:
-                return 6;
-            case kSupervisor:
-                return 3;
-            default:
-                break;
-        }
-        const bool table = linear >= kDirectory && linear < kTablesEnd;
-        return table || (linear < kStack && linear != (kFrame & ~kPageMask)) ? 3 : 7;
-    }
-    Page page_at(u32 linear, bool second) const {
-        Page page{physical_page(linear, second), rights_at(linear)};
-        if (case_.global && (linear & 0x2000) != 0) {
-            page.bits |= 0x100;
-        }
-        return page;
-    }
-
-    void two_levels() {
-        for (const bool second : {false, true}) {
-            const u32 directory = second ? kDirectory2 : kDirectory, table = directory + 0x1000;
-            put(directory, table | 7);
-            if (case_.paging == PagingKind::large) {
-                put(directory + kLargeAlias / 0x400000 * 4, 0x87u);
-            }
-            for (u32 n = 0; n < kRam / kPageSize; ++n) {
-                const Page page = page_at(n * kPageSize, second);
-                put(table + n * 4, page.physical | page.bits);
-            }
-        }
-    }
-
-    void pae() {
-        for (const bool second : {false, true}) {
-            const u32 pdpt = second ? kPdpt2 : kPdpt, directory = second ? 0x46000 : 0x45000,
-                      table = second ? 0x48000 : 0x47000;
-            put(pdpt, u64{directory | 1});
-            put(directory, u64{table | 7});
-            put(directory + kLargeAlias / 0x200000 * 8, u64{0x87});
-            for (u32 n = 0; n < kRam / kPageSize; ++n) {
-                const Page page = page_at(n * kPageSize, second);
-                put(table + n * 8, u64{page.physical | page.bits});
-            }
-        }
-    }
-
     const Case& case_;
     const Layout& layout_;
-    std::vector<u8> ram_;
+    const AddressSpaces& spaces_;
+    Image image_;
 };
 
 }  // namespace
 
-u32 physical_page(u32 linear, bool second_directory) {
-    switch (linear) {
-        case kSpecialReadOnly:
-            return 0x28000;
-        case kAbsent:
-        case kSpecial - 0x1000:
-        case kData - 0x1000:
-        case kLast + 0x1000:
-        case kStackEnd:
-        case kSupervisor:
-            return 0x29000;
-        case kDataAlias:
-            return kData;
-        case kCodeAlias:
-        case kCodeAlias + 0x1000:
-            return kCode + linear - kCodeAlias;
-        case kDevice:
-            return kDevicePhysical;
-        case kFunctions:
-            return second_directory ? kOtherCode : linear;
-        case kData + 0x1000:
-            return second_directory ? kOtherData : linear;
-        default:
-            return linear;
-    }
-}
-
-std::vector<u8> build_ram(const Case& c, const Layout& layout) {
-    return RamBuilder(c, layout).build();
+Image build_ram(const Case& c, const Layout& layout, const AddressSpaces& spaces) {
+    return RamBuilder(c, layout, spaces).build();
 }
 
 }  // namespace ennead::vmcore::fuzz

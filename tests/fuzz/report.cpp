@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <span>
 
+#include "tests/fuzz/address_spaces.h"
 #include "vmcore/cpu/decode/decoder.h"
 #include "vmcore/cpu/decode/print.h"
 
@@ -45,16 +46,27 @@ std::string describe(const Case& c) {
     static constexpr const char* kPaging[] = {"no paging", "4 KB pages", "4 MB pages too", "PAE"};
     static constexpr const char* kEvents[] = {"interrupt", "nmi", "bytes", "flip"};
     const Layout layout = lay_out(c);
-    std::string text = format(
-        "seed %" PRIu64 ": CPL %d, %s, WP %d, %s flags, scrub %d, mend %d, global %d, IOPL %u, cr4 %x%s\n",
-        c.seed, c.user ? 3 : 0, kPaging[static_cast<unsigned>(c.paging)], c.write_protect,
-        c.exact ? "exact" : "live", c.scrub, c.mend, c.global, c.iopl, c.cr4,
-        c.code16 ? ", 16-bit code" : "");
+    std::string text =
+        format("seed %" PRIu64
+               ": CPL %d, %s, WP %d, %s flags, scrub %d, mend %d, global %d, IOPL %u, cr4 %x%s\n",
+               c.seed, c.user ? 3 : 0, kPaging[static_cast<unsigned>(c.paging)], c.write_protect,
+               c.exact ? "exact" : "live", c.scrub, c.mend, c.global, c.iopl, c.cr4,
+               c.code16 ? ", 16-bit code" : "");
     text += format(
         "eax %08x ecx %08x edx %08x ebx %08x esp %08x ebp %08x esi %08x edi %08x eflags %08x\n",
         c.gpr[0], c.gpr[1], c.gpr[2], c.gpr[3], c.gpr[4], c.gpr[5], c.gpr[6], c.gpr[7], c.flags);
     text += format("fs %08x limit %08x, gs %08x limit %08x\n", c.fs_base, c.fs_limit, c.gs_base,
                    c.gs_limit);
+    if (c.paging != PagingKind::off) {
+        text += format("%u address spaces, NX %d\n", c.spaces, c.execute_disable);
+        const AddressSpaces spaces(c);
+        for (const Mapping& each : c.mappings) {
+            text += format("%s page %08x: %" PRIx64 " in spaces %02x",
+                           each.large ? "large" : "small", each.linear, each.entry, each.spaces);
+            const auto leaf = each.large ? std::nullopt : spaces.leaf(0, each.linear);
+            text += leaf ? format(", entry at %x\n", *leaf) : "\n";
+        }
+    }
     text += "slices:";
     for (const u32 each : c.slices) {
         text += format(" %u", each);

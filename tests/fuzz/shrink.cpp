@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "tests/fuzz/address_spaces.h"
+
 namespace ennead::vmcore::fuzz {
 namespace {
 
@@ -19,6 +21,7 @@ class Shrinker {
             better |= units();
             better |= instructions();
             better |= events();
+            better |= mappings();
             better |= surroundings();
             better |= registers();
         }
@@ -57,8 +60,7 @@ class Shrinker {
         }
         for (u32 n = 0; n < case_.slices.size(); ++n) {
             for (u32 by = case_.slices[n] / 2; by != 0; by /= 2) {
-                while (case_.slices[n] > by &&
-                       attempt([&](Case& c) { c.slices[n] -= by; })) {
+                while (case_.slices[n] > by && attempt([&](Case& c) { c.slices[n] -= by; })) {
                     any = true;
                 }
             }
@@ -109,15 +111,15 @@ class Shrinker {
                     continue;
                 }
                 any |= attempt([&](Case& c) {
-                    Unit& unit = c.units[n];
-                    unit.bytes.resize(k);
-                    std::erase_if(unit.fixups,
-                                  [&](const Fixup& f) { return f.at + 4 > k; });
-                }) || attempt([&](Case& c) {
-                    Unit& unit = c.units[n];
-                    std::fill_n(unit.bytes.begin(), k + 1, u8{0x90});
-                    std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at <= k; });
-                });
+                           Unit& unit = c.units[n];
+                           unit.bytes.resize(k);
+                           std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at + 4 > k; });
+                       }) ||
+                       attempt([&](Case& c) {
+                           Unit& unit = c.units[n];
+                           std::fill_n(unit.bytes.begin(), k + 1, u8{0x90});
+                           std::erase_if(unit.fixups, [&](const Fixup& f) { return f.at <= k; });
+                       });
             }
         }
         return any;
@@ -129,6 +131,40 @@ class Shrinker {
             any |= attempt([&](Case& c) {
                 c.events.erase(c.events.begin() + static_cast<std::ptrdiff_t>(n));
             });
+        }
+        return any;
+    }
+
+    // Pages become what they are in the plain layout, and as few address spaces as will do.
+    bool mappings() {
+        bool any = false;
+        for (std::size_t chunk = std::max<std::size_t>(case_.mappings.size(), 1); chunk != 0;
+             chunk /= 2) {
+            for (std::size_t first = 0; first < case_.mappings.size();) {
+                const auto count = std::min(chunk, case_.mappings.size() - first);
+                const auto at = static_cast<std::ptrdiff_t>(first);
+                if (attempt([&](Case& c) {
+                        c.mappings.erase(
+                            c.mappings.begin() + at,
+                            c.mappings.begin() + at + static_cast<std::ptrdiff_t>(count));
+                    })) {
+                    any = true;
+                } else {
+                    first += count;
+                }
+            }
+        }
+        for (std::size_t n = 0; n < case_.mappings.size(); ++n) {
+            for (const u64 bits :
+                 {entry::kExecuteDisable, entry::kGlobal, entry::kDirty, entry::kAccessed}) {
+                if ((case_.mappings[n].entry & (bits | entry::kGlobal)) == bits ||
+                    (bits == entry::kGlobal && (case_.mappings[n].entry & bits) != 0)) {
+                    any |= attempt([&](Case& c) { c.mappings[n].entry &= ~bits; });
+                }
+            }
+        }
+        while (case_.spaces > 1 && attempt([](Case& c) { --c.spaces; })) {
+            any = true;
         }
         return any;
     }
@@ -149,6 +185,8 @@ class Shrinker {
         if (case_.exact) {
             simpler(&Case::scrub, false);
         }
+        simpler(&Case::execute_disable, false);
+        simpler(&Case::table_rights, std::array<u64, 4>{7, 7, 7, 7});
         simpler(&Case::iopl, 0u);
         simpler(&Case::cr4, 0u);
         simpler(&Case::flags, 0u);

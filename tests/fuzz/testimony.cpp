@@ -11,12 +11,7 @@ namespace ennead::vmcore::fuzz {
 
 using namespace eflags;
 
-bool is_first_directory(u32 cr3) {
-    constexpr u32 kBits = 0x1f;  // what is no address
-    return (cr3 & ~kBits) == place::kDirectory || (cr3 & ~kBits) == place::kPdpt;
-}
-
-bool Testimony::possible(const CpuState& s) {
+bool Testimony::possible(const AddressSpaces& spaces, const CpuState& s) {
     // VIF and VIP: the POPF that puts EFLAGS in place clears them (SDM vol 2B, POPF).
     // Traps between instructions are not delivered there; #AC does not exist (SDM vol 3A §6.15).
     const bool alignment = (s.cr0 & cr0::kAm) != 0 && (s.eflags & kAc) != 0 && s.cpl == 3;
@@ -28,14 +23,12 @@ bool Testimony::possible(const CpuState& s) {
                                 return seg.selector >= 4 && seg.dpl() < 3 &&
                                        (seg.attr & kConformingCode) != kConformingCode;
                             });
-    // The second directory or the first: others are not mapped.
-    const bool known_tables =
-        (s.cr0 & cr0::kPg) == 0 || is_first_directory(s.cr3) ||
-        is_first_directory(s.cr3 - (place::kDirectory2 - place::kDirectory)) ||
-        is_first_directory(s.cr3 - (place::kPdpt2 - place::kPdpt));
-    return s.protected_mode() && known_tables && (s.eflags & (kTf | kVm | kVif | kVip)) == 0 &&
-           (s.dr[7] & 0xff) == 0 && (s.cpl == 0 || s.cpl == 3) && !alignment && !inner_data &&
-           !half_a_stack_pointer;
+    const bool known_tables = (s.cr0 & cr0::kPg) == 0 || spaces.space_of(s.cr3).has_value();
+    // The CPU that it is has no NX.
+    const bool execute_disable = (s.cr4 & cr4::kPae) != 0 && (s.efer & efer::kNxe) != 0;
+    return s.protected_mode() && known_tables && !execute_disable &&
+           (s.eflags & (kTf | kVm | kVif | kVip)) == 0 && (s.dr[7] & 0xff) == 0 &&
+           (s.cpl == 0 || s.cpl == 3) && !alignment && !inner_data && !half_a_stack_pointer;
 }
 
 bool Testimony::concerns(const Insn& insn, const CpuState& state) {
@@ -117,7 +110,12 @@ bool Testimony::concerns(const Insn& insn, const CpuState& state) {
         // QEMU takes the number of bytes for signed.
         case Op::ret_imm:
         case Op::ret_far_imm:
-            return insn.imm < 0x8000;
+            return insn.imm < 0x8000 && (insn.op == Op::ret_imm || state.cpl == 0);
+        // What they push and pop counts as the system's there, whatever the privilege.
+        case Op::call_far_imm:
+        case Op::call_far_mem:
+        case Op::ret_far:
+            return state.cpl == 0;
         // Two bytes are written, or four (SDM vol 2B, PUSH).
         case Op::push_sreg:
             return insn.operand_size == 2;
@@ -138,8 +136,7 @@ bool Testimony::concerns(const Insn& insn, const GuestFault& fault) {
     if (insn.op == Op::popa) {
         return false;
     }
-    return !by_segment ||
-           (opcode_row(insn.row).has(OpcodeRow::kPrivileged) && !insn.has_memory);
+    return !by_segment || (opcode_row(insn.row).has(OpcodeRow::kPrivileged) && !insn.has_memory);
 }
 
 bool Testimony::spoils_flags(const Insn& insn) {
@@ -157,22 +154,20 @@ bool Testimony::at_second_page(u32 our_cr2, u32 their_cr2) {
     return (our_cr2 & kPageMask) == 0 || (their_cr2 & kPageMask) == 0;
 }
 
-u32 Testimony::bits_of_memory(u32 address) {
+u32 Testimony::bits_of_memory(const AddressSpaces& spaces, u32 address, u32 value) {
     using namespace place;
     // QEMU does not mark code segments accessed in far jumps and calls (SDM vol 3A §3.4.5.1).
-    constexpr u32 kAccessedSegment = 1u << 8, kAccessed = 1u << 5, kDirty = 1u << 6;
-    if (address >= kGdt && address < kGdt + selector::kCount) {
+    constexpr u32 kAccessedSegment = 1u << 8;
+    const u32 gdt = spaces.frame(0, kGdt), at = address - gdt - (kGdt & kPageMask);
+    if (at < selector::kCount) {
         return address % 8 == 4 ? ~kAccessedSegment : 0xffffffff;
     }
     // It looks ahead for code, so pages may be accessed earlier.
-    if (address < kDirectory || address >= kTablesEnd) {
+    if (address < kTables || address >= kTablesEnd) {
         return 0xffffffff;
     }
-    const bool of_gdt = address == kDirectory + 0x1000 + kGdt / kPageSize * 4 ||
-                        address == kDirectory2 + 0x1000 + kGdt / kPageSize * 4 ||
-                        address == 0x47000 + kGdt / kPageSize * 8 ||
-                        address == 0x48000 + kGdt / kPageSize * 8;
-    return ~(kAccessed | (of_gdt ? kDirty : 0));
+    const bool of_gdt = (value & entry::kFrame) == gdt;
+    return static_cast<u32>(~(entry::kAccessed | (of_gdt ? entry::kDirty : 0)));
 }
 
 u32 Testimony::undefined_flags(const Insn& insn, u32 ecx) {

@@ -3,21 +3,19 @@
 // answer says nothing.
 #pragma once
 
+#include "tests/fuzz/address_spaces.h"
 #include "vmcore/cpu/decode/insn.h"
 #include "vmcore/cpu/fault.h"
 #include "vmcore/cpu/state.h"
 
 namespace ennead::vmcore::fuzz {
 
-// CR3 as cases begin with it.
-[[nodiscard]] bool is_first_directory(u32 cr3);
-
 struct Testimony {
-    // The bits of the word at `address` that are compared.
-    [[nodiscard]] static u32 bits_of_memory(u32 address);
+    // The bits of the word `value` at `address` that are compared.
+    [[nodiscard]] static u32 bits_of_memory(const AddressSpaces& spaces, u32 address, u32 value);
 
     // In this state, whatever the instruction.
-    [[nodiscard]] static bool possible(const CpuState& state);
+    [[nodiscard]] static bool possible(const AddressSpaces& spaces, const CpuState& state);
     [[nodiscard]] static bool concerns(const Insn& insn, const CpuState& state);
     [[nodiscard]] static bool concerns(const Insn& insn, const GuestFault& fault);
     // What QEMU keeps flags in, it overwrites before the store (or load) that faults.

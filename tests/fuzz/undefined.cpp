@@ -16,8 +16,7 @@ u32 count_of(const Insn& insn, u32 ecx) {
     if (counts_by_cl(insn)) {
         return ecx & 31;
     }
-    const bool by_one =
-        insn.op != Op::shld && insn.op != Op::shrd && (insn.opcode & 0xfe) == 0xd0;
+    const bool by_one = insn.op != Op::shld && insn.op != Op::shrd && (insn.opcode & 0xfe) == 0xd0;
     return by_one ? 1 : insn.imm & 31;
 }
 
@@ -40,7 +39,7 @@ u32 undefined_flags(const Insn& insn, u32 ecx) {
         case Op::shld:
         case Op::shrd: {
             const u32 count = count_of(insn, ecx);
-            return count == 0               ? 0
+            return count == 0                    ? 0
                    : undefined_result(insn, ecx) ? kArith
                                                  : kAf | (count == 1 ? 0 : kOf);
         }

@@ -4,11 +4,14 @@
 #include <sys/mman.h>
 #include <unicorn/unicorn.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 #include <utility>
+
+#include "tests/fuzz/image.h"
 
 namespace ennead::vmcore::fuzz {
 namespace {
@@ -48,7 +51,6 @@ u8* write_code(u8* at, std::initializer_list<u32> bytes) {
 struct Unicorn::Engine {
     uc_engine* uc = nullptr;
     uc_context* fresh = nullptr;
-    std::vector<std::pair<u64, u64>> regions;
 
     // Of the run that goes on.
     std::span<const u32> steps;
@@ -125,58 +127,34 @@ Unicorn::~Unicorn() {
     munmap(ram_, kRam);
 }
 
-void Unicorn::map(PagingKind paging, bool second_directory) {
-    if (mapped_ && paging == paging_ && second_ == second_directory) {
+void Unicorn::map(std::vector<Piece> pieces) {
+    if (pieces == pieces_) {
         return;
     }
-    mapped_ = remapped_ = true;
-    paging_ = paging;
-    second_ = second_directory;
+    remapped_ = true;
     Engine& e = *engine_;
-    for (const auto& [first, size] : e.regions) {
-        check(uc_mem_unmap(e.uc, first, size), "unmap");
-    }
-    e.regions.clear();
-    const auto add = [&](u32 linear, u32 physical, u32 size) {
-        check(uc_mem_map_ptr(e.uc, linear, size, UC_PROT_ALL, ram_ + physical), "map");
-        e.regions.emplace_back(linear, size);
-    };
-    const auto physical_of = [&](u32 linear) {
-        return paging == PagingKind::off ? linear : physical_page(linear, second_directory);
-    };
-    const auto is_ram = [](u32 physical) {
-        return physical < kDevicePhysical || physical >= kDevicePhysical + 0x20000;
-    };
-    // Neighbours in both kinds of addresses are one region.
-    for (u32 first = 0, size = 0; first < kRam; first += size) {
-        const u32 physical = physical_of(first);
-        size = kPageSize;
-        if (is_ram(physical)) {
-            while (first + size < kRam && physical_of(first + size) == physical + size &&
-                   is_ram(physical + size)) {
-                size += kPageSize;
-            }
-            add(first, physical, size);
+    // What stays is left alone: both cost the library much.
+    for (const Piece& each : pieces_) {
+        if (std::ranges::find(pieces, each) == pieces.end()) {
+            check(uc_mem_unmap(e.uc, each.linear, each.size), "unmap");
         }
     }
-    if (paging == PagingKind::large || paging == PagingKind::pae) {
-        add(kLargeAlias, 0, kDevicePhysical);
-        add(kLargeAlias + kDevicePhysical + 0x20000, kDevicePhysical + 0x20000,
-            kRam - kDevicePhysical - 0x20000);
+    for (const Piece& each : pieces) {
+        if (std::ranges::find(pieces_, each) == pieces_.end()) {
+            check(uc_mem_map_ptr(e.uc, each.linear, each.size, UC_PROT_ALL, ram_ + each.physical),
+                  "map");
+        }
     }
+    pieces_ = std::move(pieces);
 }
 
 // Page by page, for dropping all would clear the library's whole gigabyte for code.
 void Unicorn::forget_code() {
-    const auto forget = [&](u32 first, u32 end) {
-        for (u32 page = first; page < end; page += kPageSize) {
-            check(uc_ctl_remove_cache(engine_->uc, u64{page}, u64{page} + kPageSize), "forget");
+    for (const Piece& each : pieces_) {
+        for (u32 at = 0; each.code && at < each.size; at += kPageSize) {
+            const u64 page = each.linear + at;
+            check(uc_ctl_remove_cache(engine_->uc, page, page + kPageSize), "forget");
         }
-    };
-    forget(kHandlers, kHandlers + kPageSize);
-    forget(kCode, kCodeEnd);
-    if (paging_ != PagingKind::off) {
-        forget(kCodeAlias, kCodeAlias + 2 * kPageSize);
     }
 }
 
@@ -186,11 +164,11 @@ void Unicorn::put(u32 address, u32 value) {
 
 void Unicorn::enter(const CpuState& state, const u8* ram, bool new_code) {
     Engine& e = *engine_;
-    for (u32 page = 0; page < kRam; page += kPageSize) {
+    Image::for_each_page([&](u32 page) {
         if (page != kOwnPage && std::memcmp(ram_ + page, ram + page, kPageSize) != 0) {
             std::memcpy(ram_ + page, ram + page, kPageSize);
         }
-    }
+    });
     check(uc_context_restore(e.uc, e.fresh), "context");
     if (new_code || std::exchange(remapped_, false)) {
         forget_code();

@@ -41,9 +41,14 @@ class Unicorn {
     Unicorn(const Unicorn&) = delete;
     Unicorn& operator=(const Unicorn&) = delete;
 
-    // What the linear addresses of a case lead to. Unicorn's own page walks check rights and set
-    // bits, but take linear for physical addresses.
-    void map(PagingKind paging, bool second_directory);
+    // What linear addresses lead to. Unicorn's own page walks check rights and set bits, but take
+    // linear for physical addresses.
+    struct Piece {
+        u32 linear = 0, physical = 0, size = 0;
+        bool code = false;
+        bool operator==(const Piece&) const = default;
+    };
+    void map(std::vector<Piece> pieces);
     // The state and memory that the next run starts from. `new_code`: not that of the last time.
     void enter(const CpuState& state, const u8* ram, bool new_code);
     // Instructions at `steps`, then one at `after`, which is not begun.
@@ -61,8 +66,8 @@ class Unicorn {
     std::unique_ptr<Engine> engine_;
     u8* ram_ = nullptr;
     u32 begin_ = 0;
-    PagingKind paging_{};
-    bool second_ = false, mapped_ = false, remapped_ = false;
+    std::vector<Piece> pieces_;
+    bool remapped_ = false;
 };
 
 }  // namespace ennead::vmcore::fuzz

@@ -36,26 +36,28 @@ std::string format(const char* how, Values... values) {
 // One case.
 class Witness::Run {
   public:
-    Run(Unicorn& unicorn, Lane& lane, WitnessCounts& counts, std::size_t longest)
-        : unicorn_(unicorn),
+    Run(Unicorn& unicorn, Lane& lane, WitnessCounts& counts, std::size_t longest, const Case& c)
+        : case_(c),
+          spaces_(c),
+          unicorn_(unicorn),
           lane_(lane),
           cpu_(lane.cpu()),
           state_(lane.state()),
           counts_(counts),
           longest_(longest) {}
 
-    Verdict run(const Case& c) {
+    Verdict run() {
+        const Case& c = case_;
         const Layout layout = lay_out(c);
-        ram_ = build_ram(c, layout);
-        lane_.load(c, layout, ram_);
-        paging_ = c.paging;
+        image_ = build_ram(c, layout, spaces_);
+        lane_.load(c, layout, spaces_, image_);
         for (u32 n = 0; n < c.slices.size() && !over_; ++n) {
             verdict_.slice = n;
             for (const Event& event : c.events) {
                 // Whether an interrupt is taken before an instruction is no question to Unicorn.
                 if (event.slice == n &&
                     (event.kind == Event::Kind::bytes || event.kind == Event::Kind::flip)) {
-                    lane_.apply(event);
+                    lane_.apply(event, spaces_);
                     entered_ = false;
                 }
             }
@@ -73,19 +75,18 @@ class Witness::Run {
   private:
     // Both do what can be compared from here on. False: the next instruction cannot.
     bool together(u64 end) {
-        if (!Testimony::possible(state_)) {
+        if (!Testimony::possible(spaces_, state_)) {
             return false;
         }
         steps_.clear();
         lines_.clear();
         undefined_ = 0;
         fault_.reset();
-        const u8* const code = lane_.ram();
         bool changed = false, lost = false;
         const u32 start = state_.eip;
         while (steps_.size() < longest_ && done_ < end && !changed && !lost && !fault_) {
             Insn insn;
-            if (!fetch(insn) || !Testimony::possible(state_) ||
+            if (!fetch(insn) || !Testimony::possible(spaces_, state_) ||
                 !Testimony::concerns(insn, state_) ||
                 (jit::flag_effects(insn).reads & undefined_) != 0) {
                 break;
@@ -100,8 +101,7 @@ class Witness::Run {
             ++done_;
             if (execute(insn)) {
                 // RF, which IRET loads, Unicorn keeps for a while.
-                changed = std::memcmp(code_.data(), code + kHandlers, code_.size()) != 0 ||
-                          (state_.eflags & eflags::kRf) != 0;
+                changed = !same_code() || (state_.eflags & eflags::kRf) != 0;
                 // What goes on for ever or overwrites its own code, other tasks, and V86.
                 lost = (insn.rep != 0 && (changed || state_.eip == steps_.back())) ||
                        state_.tr.selector != task || state_.v86();
@@ -167,12 +167,7 @@ class Witness::Run {
     // after.
     bool fetch(Insn& insn) {
         const Segment& cs = state_.segment(Seg::cs);
-        const u32 address = cs.base + state_.eip;
-        const bool known = (address >= kHandlers && address < kFrame) ||
-                           (address >= kCode && address < kCodeEnd) ||
-                           ((state_.cr0 & cr0::kPg) != 0 && address >= kCodeAlias &&
-                            address < kCodeAlias + 0x2000);
-        if (!known || state_.eip > cs.limit - kMaxInsnLength) {
+        if (state_.eip > cs.limit - kMaxInsnLength) {
             return false;
         }
         std::array<u8, kMaxInsnLength> bytes{};
@@ -181,8 +176,9 @@ class Witness::Run {
         while (status == DecodeStatus::need_more && have < kMaxInsnLength) {
             const u8* page = nullptr;
             GuestFault ignored;
-            const LinearAddr at{address + have};
-            if (cpu_.mmu.code_page(at, page, ignored) != Mmu::Code::memory) {
+            const LinearAddr at{cs.base + state_.eip + have};
+            if (cpu_.mmu.code_page(at, page, ignored) != Mmu::Code::memory ||
+                !is_code(static_cast<u32>(page - lane_.ram()))) {
                 return false;
             }
             const u32 in_page = raw(at) & kPageMask;
@@ -195,14 +191,68 @@ class Witness::Run {
         return status == DecodeStatus::ok;
     }
 
+    [[nodiscard]] bool is_code(u32 frame) const {
+        return std::ranges::find(spaces_.code_frames(), frame) != spaces_.code_frames().end();
+    }
+    // The code is what it was when Unicorn was put in place.
+    [[nodiscard]] bool same_code() {
+        std::size_t n = 0;
+        for (const u32 frame : spaces_.code_frames()) {
+            if (Image::has(frame) &&
+                (code_.size() <= n ||
+                 std::memcmp(code_.data() + n, lane_.ram() + frame, kPageSize) != 0)) {
+                return false;
+            }
+            n += Image::has(frame) ? kPageSize : 0;
+        }
+        return true;
+    }
+
+    // What the page tables say by now, for all that is worth a look.
+    std::vector<Unicorn::Piece> pieces() {
+        std::vector<Unicorn::Piece> pieces;
+        const auto add = [&](u32 linear) {
+            const bool fixed =
+                (linear >= kTables && linear < kTablesEnd) || linear == Unicorn::kOwnPage;
+            const auto there = cpu_.mmu.peek(LinearAddr{linear});
+            const u64 found = fixed ? linear : there ? raw(*there) : u64{kNoMemory};
+            if (found >= kRam || !Image::has(static_cast<u32>(found)) ||
+                (found >= kDevicePhysical && found < kDevicesEnd)) {
+                return;
+            }
+            const auto physical = static_cast<u32>(found);
+            const bool code = is_code(physical);
+            // Neighbours in both kinds of addresses are one piece.
+            if (Unicorn::Piece* const last = pieces.empty() ? nullptr : &pieces.back();
+                last != nullptr && last->linear + last->size == linear && linear != 0 &&
+                last->physical + last->size == physical && last->code == code) {
+                last->size += kPageSize;
+            } else {
+                pieces.push_back({linear, physical, kPageSize, code});
+            }
+        };
+        std::ranges::for_each(spaces_.small_pages(), add);
+        if ((state_.cr0 & cr0::kPg) != 0) {
+            for (const Mapping& large : spaces_.large_pages(*spaces_.space_of(state_.cr3))) {
+                for (u32 at = 0; at < spaces_.large_size() && at < kLowEnd; at += kPageSize) {
+                    add(large.linear + at);
+                }
+            }
+        }
+        return pieces;
+    }
+
     void enter() {
-        const PagingKind paging = (state_.cr0 & cr0::kPg) != 0 ? paging_ : PagingKind::off;
-        unicorn_.map(paging, paging != PagingKind::off && !is_first_directory(state_.cr3));
-        // From the handlers to the second directory's code.
-        const u8 *const first = lane_.ram() + kHandlers, *const end =
-                                                             lane_.ram() + kOtherCode + kPageSize;
-        const bool new_code = code_.empty() || !std::equal(first, end, code_.begin());
-        code_.assign(first, end);
+        unicorn_.map(pieces());
+        const bool new_code = !same_code();
+        if (new_code) {
+            code_.clear();
+            for (const u32 frame : spaces_.code_frames()) {
+                if (Image::has(frame)) {
+                    code_.insert(code_.end(), lane_.ram() + frame, lane_.ram() + frame + kPageSize);
+                }
+            }
+        }
         unicorn_.enter(state_, lane_.ram(), new_code);
         entered_ = true;
     }
@@ -249,7 +299,8 @@ class Witness::Run {
                 memory();
             }
         }
-        if (!lines_.empty() && page_tables_overwritten(lane_, ram_)) {
+        if (!lines_.empty() && (page_tables_overwritten(lane_, spaces_, image_) ||
+                                depends_on_old_translations(case_))) {
             over_ = true;
         } else if (!lines_.empty()) {
             verdict_.differs = over_ = true;
@@ -288,34 +339,36 @@ class Witness::Run {
     void memory() {
         const u8 *ours = lane_.ram(), *theirs = unicorn_.ram();
         unsigned told = 0;
-        for (u32 page = 0; page < kRam; page += kPageSize) {
+        Image::for_each_page([&](u32 page) {
             if (page == Unicorn::kOwnPage ||
                 std::memcmp(ours + page, theirs + page, kPageSize) == 0) {
-                continue;
+                return;
             }
             for (u32 at = page; at < page + kPageSize; at += 4) {
                 u32 a, b;
                 std::memcpy(&a, ours + at, 4);
                 std::memcpy(&b, theirs + at, 4);
-                if (a != b && ((a ^ b) & Testimony::bits_of_memory(at)) != 0 && told++ < 8) {
+                if (a != b && ((a ^ b) & Testimony::bits_of_memory(spaces_, at, a)) != 0 &&
+                    told++ < 8) {
                     differ(format("memory at %05x: %08x, %08x", at, a, b));
                 }
             }
-        }
+        });
     }
 
     void differ(std::string line) { lines_.push_back(std::move(line)); }
 
+    const Case& case_;
+    const AddressSpaces spaces_;
     Unicorn& unicorn_;
     Lane& lane_;
     Cpu& cpu_;
     CpuState& state_;
     WitnessCounts& counts_;
     const std::size_t longest_;
-    PagingKind paging_{};
     Verdict verdict_;
     u64 done_ = 0;
-    std::vector<u8> ram_;  // as the case begins
+    Image image_;  // as the case begins
     bool over_ = false;
     bool entered_ = false;  // Unicorn is where the interpreter is
     std::vector<u8> code_;  // as Unicorn has translated it
@@ -336,10 +389,10 @@ const WitnessCounts& Witness::counts() const {
 }
 
 Verdict Witness::run(const Case& c, bool tell) {
-    Verdict verdict = Run(*unicorn_, *lane_, counts_, tell ? 1 : kLongestRun).run(c);
+    Verdict verdict = Run(*unicorn_, *lane_, counts_, tell ? 1 : kLongestRun, c).run();
     if (tell && !verdict.differs) {
         // Only several instructions in a row show it.
-        verdict = Run(*unicorn_, *lane_, counts_, kLongestRun).run(c);
+        verdict = Run(*unicorn_, *lane_, counts_, kLongestRun, c).run();
     }
     return verdict;
 }

@@ -8,8 +8,10 @@ namespace ennead::vmcore {
 
 // Exception vectors, SDM vol 3A, table 6-1.
 enum class Vector : u8 {
-    de = 0, db = 1, nmi = 2, bp = 3, of = 4, br = 5, ud = 6, nm = 7, df = 8, ts = 10, np = 11, ss = 12, gp = 13,
-    pf = 14, mf = 16, ac = 17, mc = 18, xm = 19,
+    // clang-format off
+    de = 0, db = 1, nmi = 2, bp = 3, of = 4, br = 5, ud = 6, nm = 7, df = 8,
+    ts = 10, np = 11, ss = 12, gp = 13, pf = 14, mf = 16, ac = 17, mc = 18, xm = 19,
+    // clang-format on
 };
 
 struct GuestFault {

@@ -7,9 +7,9 @@
 
 namespace ennead::vmcore {
 
-// All of these change the whole state (CS:EIP, stack, EFLAGS, perhaps the task) or, when the guest's tables are
-// at fault, deliver what follows from that: a second fault, #DF, and finally a shutdown. False: shutdown (the
-// CPU can do nothing more until reset).
+// All of these change the whole state (CS:EIP, stack, EFLAGS, perhaps the task) or, when the
+// guest's tables are at fault, deliver what follows from that: a second fault, #DF, and finally a
+// shutdown. False: shutdown (the CPU can do nothing more until reset).
 
 // An exception that the instruction at state.eip raised; next_eip is what a trap pushes.
 [[nodiscard]] bool deliver_fault(Cpu& cpu, const GuestFault& fault);
@@ -17,8 +17,8 @@ namespace ennead::vmcore {
 [[nodiscard]] bool deliver_interrupt(Cpu& cpu, u8 vector);
 [[nodiscard]] bool deliver_nmi(Cpu& cpu);
 
-// INT n, INT3, INTO, INT1 from their handlers: pushes next_eip. Unlike the above it may fail with a fault of
-// the instruction itself (#GP for a gate's DPL, and so on): false, with cpu.fault() set.
+// INT n, INT3, INTO, INT1 from their handlers: pushes next_eip. Unlike the above it may fail with a
+// fault of the instruction itself (#GP for a gate's DPL, and so on): false, with cpu.fault() set.
 enum class SoftwareInterrupt { int_n, int3, into, int1 };
 [[nodiscard]] bool software_interrupt(Cpu& cpu, u8 vector, SoftwareInterrupt kind);
 

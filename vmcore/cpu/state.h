@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The architectural state of one i386 CPU, laid out so that emitted code can reach it at fixed offsets.
+// The architectural state of one i386 CPU, laid out so that emitted code can reach it at fixed
+// offsets.
 #pragma once
 
 #include <array>
@@ -18,20 +19,22 @@ inline constexpr unsigned kSegCount = 6;
 
 // EFLAGS, SDM vol 1 §3.4.3.
 namespace eflags {
-inline constexpr u32 kCf = 1u << 0, kFixed = 1u << 1, kPf = 1u << 2, kAf = 1u << 4, kZf = 1u << 6, kSf = 1u << 7,
-                     kTf = 1u << 8, kIf = 1u << 9, kDf = 1u << 10, kOf = 1u << 11, kIopl = 3u << 12,
-                     kNt = 1u << 14, kRf = 1u << 16, kVm = 1u << 17, kAc = 1u << 18, kVif = 1u << 19,
-                     kVip = 1u << 20, kId = 1u << 21;
+inline constexpr u32 kCf = 1u << 0, kFixed = 1u << 1, kPf = 1u << 2, kAf = 1u << 4, kZf = 1u << 6,
+                     kSf = 1u << 7, kTf = 1u << 8, kIf = 1u << 9, kDf = 1u << 10, kOf = 1u << 11,
+                     kIopl = 3u << 12, kNt = 1u << 14, kRf = 1u << 16, kVm = 1u << 17,
+                     kAc = 1u << 18, kVif = 1u << 19, kVip = 1u << 20, kId = 1u << 21;
 inline constexpr u32 kArith = kCf | kPf | kAf | kZf | kSf | kOf;
 }  // namespace eflags
 
 namespace cr0 {
-inline constexpr u32 kPe = 1u << 0, kMp = 1u << 1, kEm = 1u << 2, kTs = 1u << 3, kEt = 1u << 4, kNe = 1u << 5,
-                     kWp = 1u << 16, kAm = 1u << 18, kNw = 1u << 29, kCd = 1u << 30, kPg = 1u << 31;
+inline constexpr u32 kPe = 1u << 0, kMp = 1u << 1, kEm = 1u << 2, kTs = 1u << 3, kEt = 1u << 4,
+                     kNe = 1u << 5, kWp = 1u << 16, kAm = 1u << 18, kNw = 1u << 29, kCd = 1u << 30,
+                     kPg = 1u << 31;
 }
 namespace cr4 {
-inline constexpr u32 kVme = 1u << 0, kPvi = 1u << 1, kTsd = 1u << 2, kDe = 1u << 3, kPse = 1u << 4, kPae = 1u << 5,
-                     kMce = 1u << 6, kPge = 1u << 7, kPce = 1u << 8, kOsfxsr = 1u << 9, kOsxmmexcpt = 1u << 10;
+inline constexpr u32 kVme = 1u << 0, kPvi = 1u << 1, kTsd = 1u << 2, kDe = 1u << 3, kPse = 1u << 4,
+                     kPae = 1u << 5, kMce = 1u << 6, kPge = 1u << 7, kPce = 1u << 8,
+                     kOsfxsr = 1u << 9, kOsxmmexcpt = 1u << 10;
 }
 namespace efer {
 inline constexpr u32 kNxe = 1u << 11;
@@ -39,10 +42,12 @@ inline constexpr u32 kNxe = 1u << 11;
 
 // A segment register with its hidden part (SDM vol 3A §3.4.3).
 struct Segment {
-    // Bits of `attr`: the descriptor's bytes 5 and 6 (high nibble), so 0…7 = type, S, DPL, P and 12…15 = AVL, L, D/B, G.
-    static constexpr u16 kAccessed = 1u << 0, kWritable = 1u << 1 /* data */, kReadable = 1u << 1 /* code */,
-                         kExpandDown = 1u << 2 /* data */, kConforming = 1u << 2 /* code */, kCode = 1u << 3,
-                         kCodeOrData = 1u << 4, kDpl = 3u << 5, kPresent = 1u << 7, kAvl = 1u << 12, kBig = 1u << 14,
+    // Bits of `attr`: the descriptor's bytes 5 and 6 (high nibble), so 0…7 = type, S, DPL, P and
+    // 12…15 = AVL, L, D/B, G.
+    static constexpr u16 kAccessed = 1u << 0, kWritable = 1u << 1 /* data */,
+                         kReadable = 1u << 1 /* code */, kExpandDown = 1u << 2 /* data */,
+                         kConforming = 1u << 2 /* code */, kCode = 1u << 3, kCodeOrData = 1u << 4,
+                         kDpl = 3u << 5, kPresent = 1u << 7, kAvl = 1u << 12, kBig = 1u << 14,
                          kGranular = 1u << 15;
 
     u32 base = 0;
@@ -72,7 +77,7 @@ struct X87Register {
 struct X87State {
     std::array<X87Register, 8> r{};
     u16 control = 0x037f;
-    u16 status = 0;   // TOP in bits 11…13
+    u16 status = 0;    // TOP in bits 11…13
     u16 tag = 0xffff;  // two bits a physical register; 3: empty
     u16 opcode = 0;    // 11 bits
     u32 instruction_offset = 0, operand_offset = 0;
@@ -99,8 +104,9 @@ struct alignas(16) Xmm {
 
 // SDM vol 1 §10.2.3. The exception masks are the flags moved up by kMaskShift.
 namespace mxcsr {
-inline constexpr u32 kIe = 1u << 0, kDe = 1u << 1, kZe = 1u << 2, kOe = 1u << 3, kUe = 1u << 4, kPe = 1u << 5,
-                     kFlags = 0x3f, kDaz = 1u << 6, kMasks = 0x3fu << 7, kRounding = 3u << 13, kFtz = 1u << 15;
+inline constexpr u32 kIe = 1u << 0, kDe = 1u << 1, kZe = 1u << 2, kOe = 1u << 3, kUe = 1u << 4,
+                     kPe = 1u << 5, kFlags = 0x3f, kDaz = 1u << 6, kMasks = 0x3fu << 7,
+                     kRounding = 3u << 13, kFtz = 1u << 15;
 inline constexpr unsigned kMaskShift = 7;
 inline constexpr u32 kReset = 0x1f80;
 inline constexpr u32 kSupported = 0xffff;  // MXCSR_MASK: setting another bit is #GP(0)
@@ -116,11 +122,12 @@ struct CpuState {
     std::array<u32, 8> gpr{};
     u32 eip = 0xfff0;
     u32 eflags = eflags::kFixed;
-    // The value of `instructions` at which emitted code is left; 0 as soon as there is a request, which
-    // it sees at the end of a slice.
+    // The value of `instructions` at which emitted code is left; 0 as soon as there is a request,
+    // which it sees at the end of a slice.
     std::atomic<u64> stop_at{0};
     std::array<Segment, kSegCount> seg{};
-    // Derived from the segments by Cpu: what may be done at any offset without a check (bits below).
+    // Derived from the segments by Cpu: what may be done at any offset without a check (bits
+    // below).
     std::array<u8, kSegCount> anywhere{};
     std::atomic<u32> requests{0};
 
@@ -130,10 +137,10 @@ struct CpuState {
     std::array<u64, 4> pdpte{};  // as loaded by the last CR3 load with PAE (SDM vol 3A §4.4.1)
     std::array<u32, 8> dr{0, 0, 0, 0, 0, 0, 0xffff0ff0, 0x400};
     u8 cpl = 0;
-    bool halted = false;         // in HLT, until an interrupt
-    bool interrupt_shadow = false;  // the instruction just done was STI or a load of SS: one more first
-    bool nmi_blocked = false;    // until IRET
-    bool ferr = false;           // FERR# is asserted (CR0.NE clear): IRQ 13 outside
+    bool halted = false;            // in HLT, until an interrupt
+    bool interrupt_shadow = false;  // the last instruction was STI or a load of SS: one more first
+    bool nmi_blocked = false;       // until IRET
+    bool ferr = false;              // FERR# is asserted (CR0.NE clear): IRQ 13 outside
 
     u64 efer = 0;
     u64 apic_base = 0xfee00900;

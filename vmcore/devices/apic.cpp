@@ -239,8 +239,9 @@ bool LocalApic::deliver(const ApicMessage& message) {
 void LocalApic::deliver_msi(u64 address, u32 data) {
     ApicMessage m;
     m.destination = static_cast<u8>(address >> 12);
-    // SDM vol 3A §10.11.1 says that destination mode (bit 2) counts only with the redirection hint (bit 3), but
-    // chipsets obey it alone, and Linux on 32 bits sends logical destinations without the hint.
+    // SDM vol 3A §10.11.1 says that destination mode (bit 2) counts only with the redirection hint
+    // (bit 3), but chipsets obey it alone, and Linux on 32 bits sends logical destinations without
+    // the hint.
     m.logical = (address & 0x04) != 0;
     m.mode = mode_of(data);
     m.vector = static_cast<u8>(data);

@@ -11,9 +11,9 @@
 
 namespace ennead::vmcore {
 
-// Nanoseconds of machine time: starts at 0 at power-on, follows the host's CLOCK_MONOTONIC, stands still while
-// the machine is paused. Every counter a guest can read (TSC, PIT, APIC timer, PM timer, RTC) derives from it,
-// so they all agree.
+// Nanoseconds of machine time: starts at 0 at power-on, follows the host's CLOCK_MONOTONIC, stands
+// still while the machine is paused. Every counter a guest can read (TSC, PIT, APIC timer, PM
+// timer, RTC) derives from it, so they all agree.
 class Clock {
   public:
     virtual ~Clock() = default;

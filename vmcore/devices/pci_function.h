@@ -6,8 +6,8 @@
 
 namespace ennead::vmcore {
 
-// vCPU thread only. The function claims and moves its own BAR ranges on the buses when its config space is
-// written.
+// vCPU thread only. The function claims and moves its own BAR ranges on the buses when its config
+// space is written.
 class PciFunction {
   public:
     virtual ~PciFunction() = default;

@@ -156,7 +156,8 @@ Result<> set_registers(Cpu& cpu, const std::vector<std::pair<std::string, u64>>&
                     : cpu.state.v86()           ? 3
                                                 : static_cast<u8>(cpu.state.segment(Seg::ss).dpl());
     if ((cpu.state.cr0 & cr0::kPg) && (cpu.state.cr4 & cr4::kPae)) {
-        // CR3 may be another, so are the page-directory-pointer entries it leads to (SDM vol 3A §4.4.1).
+        // CR3 may be another, so are the page-directory-pointer entries it leads to (SDM vol 3A
+        // §4.4.1).
         if (std::array<u64, 4> entries{}; read_pdptes(cpu.mmu.memory(), cpu.state.cr3, entries)) {
             cpu.state.pdpte = entries;
         }

@@ -12,9 +12,9 @@
 
 namespace ennead::vmcore {
 
-// One address space of devices. Accesses wider than a range's width are split into accesses of that width,
-// low address first, as the PC's bridges do for 8-bit devices; unclaimed bytes read all ones and swallow
-// writes. vCPU thread only.
+// One address space of devices. Accesses wider than a range's width are split into accesses of that
+// width, low address first, as the PC's bridges do for 8-bit devices; unclaimed bytes read all ones
+// and swallow writes. vCPU thread only.
 class Bus {
   public:
     struct Range {
@@ -25,11 +25,12 @@ class Bus {
         std::string name;
     };
 
-    // `device` must outlive the range. range_overlap if a byte of it is already claimed; the text of what
-    // clashes is left in `clash` (if given).
+    // `device` must outlive the range. range_overlap if a byte of it is already claimed; the text
+    // of what clashes is left in `clash` (if given).
     Result<> add(u64 base, u64 length, unsigned width, Device& device, std::string name,
                  std::string* clash = nullptr);
-    // Takes out the range that starts at `base`; does nothing if there is none (a PCI BAR that moves).
+    // Takes out the range that starts at `base`; does nothing if there is none (a PCI BAR that
+    // moves).
     void remove(u64 base);
 
     // `size` is 1, 2, 4 or 8; the access may cross ranges.

@@ -6,13 +6,14 @@
 
 namespace ennead::vmcore {
 
-// Called on the vCPU thread only. A register access cannot fail: what the device does not know reads all ones
-// and ignores writes, as on a PC.
+// Called on the vCPU thread only. A register access cannot fail: what the device does not know
+// reads all ones and ignores writes, as on a PC.
 class Device {
   public:
     virtual ~Device() = default;
-    // `size` is 1, 2 or 4 bytes, never more than the width the range was added with; `offset` is counted from
-    // the start of the range and the access lies inside it. Values are little-endian and zero-extended.
+    // `size` is 1, 2 or 4 bytes, never more than the width the range was added with; `offset` is
+    // counted from the start of the range and the access lies inside it. Values are little-endian
+    // and zero-extended.
     virtual u32 read(u64 offset, unsigned size) = 0;
     virtual void write(u64 offset, unsigned size, u32 value) = 0;
 };

@@ -24,7 +24,8 @@ Result<std::unique_ptr<GuestRam>> GuestRam::create(u64 size_bytes) {
         close(fd);
         return code;
     }
-    void* base = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void* base =
+        mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (base == MAP_FAILED) {
         const auto code = last_error();
         close(fd);

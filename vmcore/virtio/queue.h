@@ -69,8 +69,8 @@ class Queue {
     // Takes the next available chain; false if there is none or the queue has stopped. When there
     // is none the driver is asked to notify again.
     [[nodiscard]] bool pop(Chain& chain);
-    // Gives a chain back with `written` bytes in its writable part, and tells GuestRam of them. signal() must
-    // follow, once for a batch.
+    // Gives a chain back with `written` bytes in its writable part, and tells GuestRam of them.
+    // signal() must follow, once for a batch.
     void push(const Chain& chain, u32 written);
     // Interrupts the driver if it wants that for what was pushed since the last call.
     void signal();

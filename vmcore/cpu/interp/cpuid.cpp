@@ -33,13 +33,13 @@ constexpr u32 kFeaturesEdx = 1u << 0      // FPU
                              | 1u << 25   // SSE
                              | 1u << 26;  // SSE2
 constexpr u32 kApicEdx = 1u << 9;
-constexpr u32 kFeaturesEcx = 1u << 0       // SSE3; MONITOR, which came with it, has a bit of its own
-                             | 1u << 24    // TSC deadline
-                             | 1u << 31;   // running under a hypervisor
+constexpr u32 kFeaturesEcx = 1u << 0      // SSE3; MONITOR, which came with it, has a bit of its own
+                             | 1u << 24   // TSC deadline
+                             | 1u << 31;  // running under a hypervisor
 // EBX: APIC ID 0, one logical processor, CLFLUSH works on 8 times 8 bytes.
 constexpr u32 kLeaf1Ebx = 1u << 16 | 8u << 8;
-constexpr u32 kLeaf7Ebx = 1u << 1;        // IA32_TSC_ADJUST
-constexpr u32 kArat = 1u << 2;            // the local APIC's timer never stops
+constexpr u32 kLeaf7Ebx = 1u << 1;  // IA32_TSC_ADJUST
+constexpr u32 kArat = 1u << 2;      // the local APIC's timer never stops
 constexpr u32 kNx = 1u << 20;
 constexpr u32 kInvariantTsc = 1u << 8;
 

@@ -91,7 +91,7 @@ struct Block {
     u32 first_link = 0;     // out of this block; 0: none
     u32 incoming = 0;       // the first link to it; 0: none
     // The physical number of the second page, of a block that is one instruction across a page's
-    // end; kNoPage for all others.
+    // end; kNoPage for all others. The same as the first one's if both linear pages lead there.
     static constexpr u32 kNoPage = ~u32{0};
     u32 second_page = kNoPage;
     // Bytes that the translation depends on: its own, and those that were looked at to see which
@@ -115,6 +115,9 @@ struct Block {
         return in_page[number == page() ? 0 : 1];
     }
     [[nodiscard]] u32 page() const { return static_cast<u32>(raw(address) / kPageSize); }
+    [[nodiscard]] u32 page_of(const Range& range) const {
+        return range.second ? second_page : page();
+    }
     [[nodiscard]] const u8* entry(Link::Entry kind) const {
         switch (kind) {
             case Link::Entry::near:

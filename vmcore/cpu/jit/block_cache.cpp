@@ -148,11 +148,11 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
     counters_.translated_insns += block.count;
     counters_.code_bytes += block.code_size;
     index_.insert(block);
-    for (const u32 number : {page.number, block.second_page}) {
-        if (number != Block::kNoPage) {
-            index_.insert_in_page(block, number);
-            mark_ranges(block, number);
-        }
+    index_.insert_in_page(block, page.number);
+    mark_ranges(block, page.number);
+    if (block.second_page != Block::kNoPage && block.second_page != page.number) {
+        index_.insert_in_page(block, block.second_page);
+        mark_ranges(block, block.second_page);
     }
     current_->blocks.push_back(&block);
     current_->eips.push_back(block.eip);
@@ -160,9 +160,8 @@ Block* BlockCache::make(PhysAddr address, const CodePage& page, const CodePage* 
 }
 
 void BlockCache::mark_ranges(const Block& block, u32 page) {
-    const bool second = page == block.second_page;
     for (const Block::Range& range : block.depends) {
-        if (range.second == second) {
+        if (block.page_of(range) == page) {
             marks_.mark(PhysAddr{u64{page} * kPageSize + range.first},
                         u64{range.last} - range.first + 1u);
         }
@@ -267,9 +266,8 @@ bool BlockCache::written_in_page(u32 page, u32 first, u32 last) {
     for (Block *block = index_.first_in_page(page), *next = nullptr; block != nullptr;
          block = next) {
         next = BlockIndex::next_in_page(*block, page);
-        const bool second = page == block->second_page;
         if (std::ranges::any_of(block->depends, [&](const Block::Range& range) {
-                return range.second == second && range.first <= last && range.last >= first;
+                return block->page_of(range) == page && range.first <= last && range.last >= first;
             })) {
             take_from_pages(*block);
             drop(*block);

@@ -13,8 +13,6 @@ using namespace asmjit::x86;
 
 namespace {
 
-constexpr u8 kLevelX87 = 1, kLevelSse = 2;
-
 // The documented encodings without a memory operand (SDM vol 2D, appendix A.5); the others are left
 // to the interpreter, which knows which of them processors execute all the same.
 bool documented(const Insn& insn) {

@@ -3,6 +3,7 @@
 // structure, an element that is read and written.
 #include <algorithm>
 
+#include "vmcore/cpu/decode/tables.h"
 #include "vmcore/cpu/jit/effects.h"
 #include "vmcore/cpu/jit/emitter.h"
 
@@ -19,13 +20,21 @@ bool same_registers(const Insn& a, const Insn& b) {
     return a.base == b.base && a.index == b.index && a.scale == b.scale;
 }
 
+bool is_push_or_pop(const Insn& insn) {
+    return insn.op == Op::push_r || insn.op == Op::push_imm || insn.op == Op::push_rm ||
+           insn.op == Op::pop_r || insn.op == Op::pop_rm;
+}
+
 }  // namespace
 
+// Not those of segments and of the system, which the interpreter does, nor those that look at
+// their operand's alignment.
 bool BlockEmitter::may_share(const Insn& insn) {
     const unsigned size = insn.has_memory ? memory_operand_bytes(insn) : 0;
     return size != 0 && size <= 16 && insn.op != Op::lea && insn.op != Op::nop &&
-           !is_bit_string(insn) && insn.base != kNoRegister && insn.address_size == 4 &&
-           insn.segment != Seg::fs && insn.segment != Seg::gs && insn.segment != Seg::cs;
+           insn.op > Op::ud && !opcode_row(insn.row).simd.aligned && !is_bit_string(insn) &&
+           insn.base != kNoRegister && insn.address_size == 4 && insn.segment != Seg::fs &&
+           insn.segment != Seg::gs && insn.segment != Seg::cs;
 }
 
 // Whether the frame's check covers the memory operand of the step.
@@ -58,6 +67,14 @@ BlockEmitter::Shared BlockEmitter::find_row() const {
     for (unsigned n = index_; n < plan_->count; ++n) {
         const Insn& each = plan_->steps[n].insn;
         certain = certain && (n == index_ || !plan_->begins_stretch(n));
+        // Here the check is forgotten, and what comes later may never be reached.
+        const bool stack = is_push_or_pop(each) && !(n < frame_steps_ && plan_->frame.base == kEsp);
+        const u8 level = !uses_fpu(each)                 ? 0
+                         : opcode_row(each.row).simd.sse ? kLevelSse
+                                                         : kLevelX87;
+        if (n != index_ && (stack || level > fpu_level_)) {
+            break;
+        }
         if (may_share(each) && same_registers(each, first)) {
             if (!certain && writes_operand(each) && !row.written) {
                 break;
@@ -76,7 +93,7 @@ BlockEmitter::Shared BlockEmitter::find_row() const {
                    !in_frame(n, writes_operand(each) ? AccessKind::write : AccessKind::read)) {
             break;
         }
-        if (may_change(each, first.base) ||
+        if (stack || may_change(each, first.base) ||
             (first.index != kNoRegister && may_change(each, first.index))) {
             break;
         }

@@ -257,6 +257,7 @@ class BlockEmitter {
     [[nodiscard]] bool pointers_wanted() const;
     void note_x87();
     void note_operand(const Mem& at, Seg segment);
+    static constexpr u8 kLevelX87 = 1, kLevelSse = 2;
     void need_fpu(u8 level);  // as JitContext::fpu_live
 
     [[nodiscard]] const BlockPlan::Step& step() const { return plan_->steps[index_]; }

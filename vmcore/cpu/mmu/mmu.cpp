@@ -256,8 +256,8 @@ Mmu::Place Mmu::find_place(LinearAddr address, u32 size, Access access, bool use
         return Place::fault;
     }
     host = piece.host;
-    const bool usable = host != nullptr && (access != Access::write ||
-                                            !memory_.ram().holds_code({host, size}));
+    const bool usable =
+        host != nullptr && (access != Access::write || !memory_.ram().holds_code({host, size}));
     return usable ? Place::memory : Place::other;
 }
 

@@ -55,8 +55,8 @@ class Mmu {
     // they may be used there at once; `other`: devices, ROM to be written, and bytes that somebody
     // has to hear of.
     enum class Place { memory, other, fault };
-    [[nodiscard]] Place find_place(LinearAddr address, u32 size, Access access, bool user, u8*& host,
-                                   GuestFault& fault);
+    [[nodiscard]] Place find_place(LinearAddr address, u32 size, Access access, bool user,
+                                   u8*& host, GuestFault& fault);
     // Only the checks of such an access. Any size.
     [[nodiscard]] bool probe(LinearAddr address, u32 size, Access access, bool user,
                              GuestFault& fault);

@@ -236,6 +236,56 @@ TEST_P(differences, bts_far_from_its_operand_does_not_dirty_the_operands_page) {
     EXPECT_EQ(entry(kData + 0x3000) & kDirty, kDirty);
 }
 
+// What is only read shares a look at the tables with what is read.
+TEST_P(differences, lgdt_does_not_dirty_the_page_of_its_operand) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.state.gpr[kEsi] = kData;
+    machine.poke<u32>(kData + 0x12, TestMachine::kGdt);
+    machine.poke<u16>(kData + 0x10, 5 * 8 - 1);
+    EXPECT_TRUE(
+        machine.run("8b 06 0f 01 56 10 f4", kBudget).halted);  // mov eax,[esi]; lgdt [esi+16]
+    EXPECT_EQ(machine.peek<u32>(TestMachine::kPageTable + kData / 4096 * 4) & 0x60, 0x20u);
+}
+
+TEST_P(differences, a_store_after_an_x87_instruction_that_faults_dirties_nothing) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.state.gpr[kEsi] = kData;
+    machine.state.cr0 |= cr0::kTs;
+    // mov eax,[esi]; fld st0; mov [esi+4],eax
+    EXPECT_TRUE(machine.run("8b 06 d9 c0 89 46 04 f4", kBudget).halted);
+    EXPECT_EQ(machine.halted_in_handler(), 7u);
+    EXPECT_EQ(machine.peek<u32>(TestMachine::kPageTable + kData / 4096 * 4) & 0x60, 0x20u);
+}
+
+TEST_P(differences, a_frame_behind_a_fault_is_not_used) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(kData + 0x1000, 0);
+    machine.state.gpr[kEbp] = kData + 0x100;
+    // mov ecx,[kData+0x1000]; mov [ebp-4],eax; mov [ebp-8],eax
+    EXPECT_TRUE(machine.run("8b 0d 00 10 03 00 89 45 fc 89 45 f8 f4", kBudget).halted);
+    EXPECT_EQ(machine.halted_in_handler(), 14u);
+    EXPECT_EQ(machine.peek<u32>(TestMachine::kPageTable + kData / 4096 * 4) & 0x60, 0u);
+}
+
+// Two linear pages at one frame, and an instruction from one into the other.
+TEST_P(differences, an_instruction_from_a_frame_into_itself) {
+    TestMachine machine(GetParam());
+    machine.enable_paging();
+    machine.page(kCode + 0x1000, kCode | 7);
+    // again: mov eax,imm32 (two bytes of it in the second page); inc byte [kCode+0xffe], which is
+    // its first byte; inc byte [kCode+0x20], beside the code; dec ecx; jnz again; hlt
+    machine.write(kCode + 0xffd, "b8 11 22");
+    machine.write(kCode, "33 44 fe 05 fe 0f 01 00 fe 05 20 00 01 00 49 75 ec f4");
+    machine.state.eip = kCode + 0xffd;
+    machine.state.gpr[kEcx] = 3;
+    EXPECT_TRUE(machine.run(kBudget).halted);
+    EXPECT_EQ(machine.state.gpr[kEax], 0x44332213u);
+    EXPECT_EQ(machine.peek<u8>(kCode + 0x20), 3);
+}
+
 TEST_P(differences, faults_that_follow_on_each_other_obey_the_budget) {
     TestMachine machine(GetParam());
     machine.write(TestMachine::kHandlers + 6 * 16, "0f 0b");  // #UD: ud2
