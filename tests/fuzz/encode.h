@@ -20,6 +20,9 @@ enum class Pick {
     simd,
 };
 
+// Rows of kOpcodeTables, each as often as it weighs.
+[[nodiscard]] const std::vector<u16>& rows_for(Pick pick);
+
 class Encoder {
   public:
     Encoder(Random& random, const Case& c) : random_(random), case_(c) {}
