@@ -53,22 +53,25 @@ rm -r repository
 
 echo "sqlite"
 sqlite3 base 'pragma journal_mode=wal; pragma synchronous=full; create table t(n integer primary key, v text);' >/dev/null
+mkfifo feed
 (
     i=1
-    while :; do
-        echo "insert into t values($i, hex(randomblob(300))); select $i;"
+    while echo "insert into t values($i, hex(randomblob(300))); select $i;" 2>/dev/null; do
         i=$((i + 1))
     done
-) | sqlite3 base >told 2>/dev/null &
+) >feed &
+feeder=$!
+sqlite3 base <feed >told 2>/dev/null &
 writer=$!
 until [ "$(tail -n 1 told)" -gt 100 ] 2>/dev/null; do sleep 0.1; done
-pkill -KILL sqlite3
+kill -KILL $writer
 wait $writer || :
+wait $feeder || :
 told=$(grep -c . told)
 same "$(sqlite3 base 'pragma integrity_check')" ok "the database"
 stored=$(sqlite3 base 'select count(*) from t')
 [ "$stored" -ge $((told - 1)) ] || { echo "$told rows were told, $stored are there"; exit 1; } # the last line may be half
-rm base* told
+rm base* told feed
 
 echo "gcc"
 cat >p.c <<'C'
