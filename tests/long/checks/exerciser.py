@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Does random operations in a directory and in a model of it in memory, and compares what both say.
 
-usage: exerciser.py DIR SEED OPERATIONS [private]
-           does that, in an empty DIR, which it leaves as it came to be; `private`: files cannot be mapped to be shared
+usage: exerciser.py DIR SEED OPERATIONS [fresh|private]
+           does that, in an empty DIR, which it leaves as it came to be. `fresh`: what is mapped is opened for that, since Linux
+           with cache=mmap does not show in a mapping what was written by another open; `private`: the same, and it cannot be
+           shared (cache=none)
        exerciser.py digest DIR [times]
            one line that tells all of the tree below DIR; with `times`, times of change and extended attributes too
 
@@ -56,8 +58,8 @@ def check(what, found, expected, node=None):
 
 
 class Exerciser:
-    def __init__(self, top, seed, shared_maps):
-        self.top, self.random, self.shared_maps = top, random.Random(seed), shared_maps
+    def __init__(self, top, seed, maps):
+        self.top, self.random, self.maps = top, random.Random(seed), maps
         self.root = Node("dir", 0o755)
         self.open = []  # (descriptor, node, flags)
         self.count = {}
@@ -179,20 +181,29 @@ class Exerciser:
             with open(path, "rb") as file:
                 check("read", file.read(), bytes(parent.names[name].data), parent.names[name])
 
+    def to_map(self):
+        """A file to map: a descriptor, its node, and whether to close it."""
+        if self.maps == "any":
+            return (*self.random.choice(self.open), False) if self.open else (None, None, False)
+        path, parent, name = self.entry("file")
+        if not path or not parent.names[name].mode & 0o200:
+            return None, None, False
+        return os.open(path, os.O_RDWR), parent.names[name], True
+
     def read_mapped(self):
-        if not self.open:
-            return
-        descriptor, node = self.random.choice(self.open)
-        if node.data:
-            flags = mmap.MAP_SHARED if self.shared_maps else mmap.MAP_PRIVATE
+        descriptor, node, to_close = self.to_map()
+        if node and node.data:
+            flags = mmap.MAP_PRIVATE if self.maps == "private" else mmap.MAP_SHARED
             with mmap.mmap(descriptor, len(node.data), flags=flags, prot=mmap.PROT_READ) as memory:
                 check("mmap", memory[:], bytes(node.data), node)
+        if to_close:
+            os.close(descriptor)
 
     def write_mapped(self):
-        if not self.open or not self.shared_maps:
+        if self.maps == "private":
             return
-        descriptor, node = self.random.choice(self.open)
-        if node.data:
+        descriptor, node, to_close = self.to_map()
+        if node and node.data:
             at = self.random.randrange(len(node.data))
             data = self.bytes(len(node.data) - at)
             with mmap.mmap(descriptor, len(node.data)) as memory:
@@ -201,6 +212,8 @@ class Exerciser:
             node.done(f"map write {len(data)} at {at} of {len(node.data)}")
             node.data[at:at + len(data)] = data
             node.mtime = None
+        if to_close:
+            os.close(descriptor)
 
     def truncate(self):
         size = self.random.choice((0, 1, 4095, 4096, 4097, 100_000))
@@ -457,7 +470,7 @@ def main():
         return
     top, seed, operations = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     os.umask(0)
-    exerciser = Exerciser(top, seed, sys.argv[4:] != ["private"])
+    exerciser = Exerciser(top, seed, sys.argv[4] if len(sys.argv) > 4 else "any")
     exerciser.run(operations)
     try:
         exerciser.compare_all()
