@@ -111,10 +111,14 @@ holds "its console" grep -q "over 42 there" "$work/out"
 lacks "a read-only source made a machine" guest_ $LINENO "$g" 'cat /look/new 2>/dev/null'
 lacks "a read-only source took a verb" guest_ $LINENO "$g" 'echo stop 2>/dev/null >/look/1/ctl'
 # It vanishes and comes back.
-vms="${vms:-} $(pgrep -P "$far_server" -x ennead-vm)"
+far_vms=$(pgrep -P "$far_server" -x ennead-vm)
+vms="${vms:-} $far_vms"
 kill -KILL "$far_server"
 same "$(guest "$g" 'until ! cat /vm/version >/dev/null 2>&1; do :; done; cat /vm/version 2>&1; ls -d /vm')" "cat: can't open '/vm/version': Input/output error
 /vm" "without the far server"
+# The next one removes what this one left, if nobody has it any more.
+gone() { for pid in $far_vms; do ! kill -0 "$pid" 2>/dev/null || return 1; done; }
+in_time $patience "its machines are gone" gone
 start_far
 same "$(guest "$g" 'until cat /vm/version 2>/dev/null; do sleep 0.05; done; ls /vm/1 2>&1')" "$(cat "$mnt/version")
 ls: /vm/1: No such file or directory" "with the far server again"

@@ -17,7 +17,7 @@ background cat "$mnt/$m/events" >"$work/events"
 
 # The words that help gives.
 streams=$(sed -n '/^Tools that read everything/,$p' "$mnt/help" | sed 1d)
-same "$(echo $streams)" "cons com1 com2 events wait" "what help says is to be left out"
+same "$(echo $streams)" "cons com1 com2 events wait trace" "what help says is to be left out"
 each() { for name in $streams; do printf ' %s%s' "$1" "$name"; done; }
 # Linear memory ends, for who reads it all, where nothing is mapped: with EFAULT.
 unnamed="$(each '! -name ') ! -name vmem"
@@ -84,7 +84,7 @@ group() { pgrep -g "$1" || :; }
 # Some process of it has a stream open and sleeps in read, system call 0.
 waiting() {
     for pid in $(group "$1"); do
-        ls -l "/proc/$pid/fd" 2>/dev/null | grep -qE "$mnt/$n/(cons|com1|com2|events|wait)\$" || continue
+        ls -l "/proc/$pid/fd" 2>/dev/null | grep -qE "$mnt/$n/(cons|com1|com2|events|wait|trace)\$" || continue
         [ "$(uname -m)" != x86_64 ] || grep -qs '^0 ' "/proc/$pid/syscall" || continue
         return 0
     done
