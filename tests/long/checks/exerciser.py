@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Does random operations in a directory and in a model of it in memory, and compares what both say.
 
-usage: exerciser.py DIR SEED OPERATIONS [fresh|private]
-           does that, in an empty DIR, which it leaves as it came to be. `fresh`: what is mapped is opened for that, since Linux
-           with cache=mmap does not show in a mapping what was written by another open; `private`: the same, and it cannot be
-           shared (cache=none)
+usage: exerciser.py DIR SEED OPERATIONS [private|none]
+           does that, in an empty DIR, which it leaves as it came to be. `private`: mapped files cannot be shared (cache=none);
+           `none`: files are not mapped, since Linux with cache=mmap does not show in a mapping what was written by another open
        exerciser.py digest DIR [times]
            one line that tells all of the tree below DIR; with `times`, times of change and extended attributes too
 
@@ -181,29 +180,20 @@ class Exerciser:
             with open(path, "rb") as file:
                 check("read", file.read(), bytes(parent.names[name].data), parent.names[name])
 
-    def to_map(self):
-        """A file to map: a descriptor, its node, and whether to close it."""
-        if self.maps == "any":
-            return (*self.random.choice(self.open), False) if self.open else (None, None, False)
-        path, parent, name = self.entry("file")
-        if not path or not parent.names[name].mode & 0o200:
-            return None, None, False
-        return os.open(path, os.O_RDWR), parent.names[name], True
-
     def read_mapped(self):
-        descriptor, node, to_close = self.to_map()
-        if node and node.data:
+        if not self.open or self.maps == "none":
+            return
+        descriptor, node = self.random.choice(self.open)
+        if node.data:
             flags = mmap.MAP_PRIVATE if self.maps == "private" else mmap.MAP_SHARED
             with mmap.mmap(descriptor, len(node.data), flags=flags, prot=mmap.PROT_READ) as memory:
                 check("mmap", memory[:], bytes(node.data), node)
-        if to_close:
-            os.close(descriptor)
 
     def write_mapped(self):
-        if self.maps == "private":
+        if not self.open or self.maps != "any":
             return
-        descriptor, node, to_close = self.to_map()
-        if node and node.data:
+        descriptor, node = self.random.choice(self.open)
+        if node.data:
             at = self.random.randrange(len(node.data))
             data = self.bytes(len(node.data) - at)
             with mmap.mmap(descriptor, len(node.data)) as memory:
@@ -212,8 +202,6 @@ class Exerciser:
             node.done(f"map write {len(data)} at {at} of {len(node.data)}")
             node.data[at:at + len(data)] = data
             node.mtime = None
-        if to_close:
-            os.close(descriptor)
 
     def truncate(self):
         size = self.random.choice((0, 1, 4095, 4096, 4097, 100_000))
