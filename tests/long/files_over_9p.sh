@@ -27,7 +27,7 @@ power_off() {
 }
 
 # One seed and way to map files gives one tree, whatever is below it.
-operations=100000
+operations=${OPERATIONS:-100000}
 for cache in loose mmap none; do
     share=$work/share-$cache
     machine $cache "$share"
