@@ -31,7 +31,8 @@ operations=${OPERATIONS:-100000}
 for cache in loose mmap none; do
     share=$work/share-$cache
     machine $cache "$share"
-    case $cache in loose) maps=any ;; mmap) maps=none ;; none) maps=private ;; esac
+    maps=unmapped
+    [ $cache != loose ] || maps=
     mkdir "$work/model-$cache"
     tree=$(python3 "$checks/exerciser.py" "$work/model-$cache" 5 $operations $maps | tail -n 1)
     for dir in /srv/tree /var/tree; do
