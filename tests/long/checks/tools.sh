@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# usage: tools.sh DIR
+# usage: tools.sh DIR [unmapped]
 # Uses DIR, which holds what exerciser.py has left in DIR/tree, as people use a file system: copies with all attributes, git,
 # a database whose writer is killed, a compiler, a package, and programs made to wear file systems out. Says what it does; the
-# last line is `all is well`.
+# last line is `all is well`. `unmapped`: files cannot be mapped to be shared, as SQLite's write-ahead log has to be.
 set -eu
 dir=$1
 checks=$(cd "$(dirname "$0")" && pwd)
@@ -52,7 +52,9 @@ cd ..
 rm -r repository
 
 echo "sqlite"
-sqlite3 base 'pragma journal_mode=wal; pragma synchronous=full; create table t(n integer primary key, v text);' >/dev/null
+journal=wal
+[ "${2:-}" != unmapped ] || journal=delete
+sqlite3 base "pragma journal_mode=$journal; pragma synchronous=full; create table t(n integer primary key, v text);" >/dev/null
 mkfifo feed
 (
     i=1
