@@ -123,3 +123,5 @@ start_far
 same "$(guest "$g" 'until cat /vm/version 2>/dev/null; do sleep 0.05; done; ls /vm/1 2>&1')" "$(cat "$mnt/version")
 ls: /vm/1: No such file or directory" "with the far server again"
 kill "$far_server"
+# A second signal would end it before it has removed its scratch layers.
+in_time $patience "the far server ends" test ! -e "/proc/$far_server"
