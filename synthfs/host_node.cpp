@@ -393,9 +393,13 @@ Result<> HostNode::prepare_removal(long spare_references) {
     if (!fd) {
         return fd.error();
     }
-    pinned_ = fd.value();
-    ++tree_->pinned_files;
+    pin(std::move(fd.value()));
     return success();
+}
+
+void HostNode::pin(FdRef fd) {
+    tree_->pinned_files += pinned_ ? 0 : 1;
+    pinned_ = std::move(fd);
 }
 
 // A descriptor put by is not needed while the file has a name.

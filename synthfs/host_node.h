@@ -129,6 +129,7 @@ class HostNode final : public Node {
     [[nodiscard]] Result<FdRef> xattr_fd();
     void set_id(const struct stat& st);
     [[nodiscard]] Result<> prepare_removal(long spare_references);
+    void pin(FdRef fd);
     void settle_pin();
     void removed_from(HostNode& parent, const std::string& name);
     void touch() { stat_valid_ = false; }

@@ -16,16 +16,23 @@ std::uint64_t next_source() {
 
 namespace {
 
-// A directory operation asked of something that is no directory, or of a directory that does not allow it.
+// A directory operation asked of something that is no directory, or of a directory that does not
+// allow it.
 int refusal(const Node& node) {
     return S_ISDIR(node.type()) ? EPERM : ENOTDIR;
 }
 
 }  // namespace
 
-void Node::setattr(RequestPtr, SetAttr, Reply<> reply) { reply(error(EPERM)); }
-void Node::readlink(RequestPtr, Reply<std::string> reply) { reply(error(EINVAL)); }
-void Node::statfs(RequestPtr, Reply<StatFs> reply) { reply(StatFs{}); }
+void Node::setattr(RequestPtr, SetAttr, Reply<> reply) {
+    reply(error(EPERM));
+}
+void Node::readlink(RequestPtr, Reply<std::string> reply) {
+    reply(error(EINVAL));
+}
+void Node::statfs(RequestPtr, Reply<StatFs> reply) {
+    reply(StatFs{});
+}
 
 void Node::walk(RequestPtr, std::string, Reply<NodePtr> reply) {
     reply(error(S_ISDIR(type()) ? ENOENT : ENOTDIR));
@@ -42,25 +49,34 @@ void Node::symlink(RequestPtr, std::string, std::string, gid_t, Reply<NodePtr> r
 void Node::mknod(RequestPtr, std::string, mode_t, std::uint64_t, gid_t, Reply<NodePtr> reply) {
     reply(error(refusal(*this)));
 }
-void Node::link(RequestPtr, std::string, NodePtr, Reply<> reply) { reply(error(refusal(*this))); }
-void Node::unlink(RequestPtr, std::string, bool, Reply<> reply) { reply(error(refusal(*this))); }
+void Node::link(RequestPtr, std::string, NodePtr, Reply<> reply) {
+    reply(error(refusal(*this)));
+}
+void Node::unlink(RequestPtr, std::string, bool, Reply<> reply) {
+    reply(error(refusal(*this)));
+}
 void Node::rename(RequestPtr, std::string, NodePtr, std::string, Reply<> reply) {
     reply(error(refusal(*this)));
 }
 
-void Node::getxattr(RequestPtr, std::string, Reply<std::string> reply) { reply(error(EOPNOTSUPP)); }
+void Node::getxattr(RequestPtr, std::string, Reply<std::string> reply) {
+    reply(error(EOPNOTSUPP));
+}
 void Node::listxattr(RequestPtr, Reply<std::vector<std::string>> reply) {
     reply(std::vector<std::string>{});
 }
 void Node::setxattr(RequestPtr, std::string, std::string, int, Reply<> reply) {
     reply(error(EOPNOTSUPP));
 }
-void Node::removexattr(RequestPtr, std::string, Reply<> reply) { reply(error(EOPNOTSUPP)); }
+void Node::removexattr(RequestPtr, std::string, Reply<> reply) {
+    reply(error(EOPNOTSUPP));
+}
 
 void Handle::read(RequestPtr, std::uint64_t, std::span<std::byte>, Reply<std::size_t> reply) {
     reply(error(EISDIR));
 }
-void Handle::write(RequestPtr, std::uint64_t, std::span<const std::byte>, Reply<std::size_t> reply) {
+void Handle::write(RequestPtr, std::uint64_t, std::span<const std::byte>,
+                   Reply<std::size_t> reply) {
     reply(error(EPERM));
 }
 void Handle::readdir(RequestPtr, std::uint64_t, std::size_t, Reply<std::vector<DirEntry>> reply) {
@@ -70,9 +86,17 @@ std::optional<Result<std::size_t>> Handle::read_at_once(const Request&, std::uin
                                                         std::span<const std::span<std::byte>>) {
     return std::nullopt;
 }
-void Handle::fsync(RequestPtr, bool, Reply<> reply) { reply(success()); }
-void Handle::lock(RequestPtr, const Lock&, Reply<> reply) { reply(error(EOPNOTSUPP)); }
-void Handle::getlock(RequestPtr, const Lock&, Reply<Lock> reply) { reply(error(EOPNOTSUPP)); }
-unsigned Handle::poll(std::function<void()>) { return POLLIN | POLLOUT; }
+void Handle::fsync(RequestPtr, bool, Reply<> reply) {
+    reply(success());
+}
+void Handle::lock(RequestPtr, const Lock&, Reply<> reply) {
+    reply(error(EOPNOTSUPP));
+}
+void Handle::getlock(RequestPtr, const Lock&, Reply<Lock> reply) {
+    reply(error(EOPNOTSUPP));
+}
+unsigned Handle::poll(std::function<void()>) {
+    return POLLIN | POLLOUT;
+}
 
 }  // namespace ennead::synthfs

@@ -160,7 +160,7 @@ Result<> HostNode::copy_up_file(std::uint64_t keep) {
     read_fd_.drop();
     FdRef shared = share(std::move(made.value().fd));
     if (places_.empty()) {
-        pinned_ = std::move(shared);
+        pin(std::move(shared));
     } else {
         write_fd_.put(tree_->fds, std::move(shared));
     }

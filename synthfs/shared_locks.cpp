@@ -64,10 +64,17 @@ Result<> SharedLocks::take(const Lock& lock) {
     return success();
 }
 
+// Closing would be enough, but for a file without names, whose descriptor others have too.
+void SharedLocks::drop() {
+    struct flock all = host_lock(F_UNLCK, 0, 0);
+    (void)::fcntl(file_->get(), F_OFD_SETLK, &all);
+    file_.reset();
+}
+
 // An owner has let go of a range; what others here still have of it stays.
 void SharedLocks::give_back(std::uint64_t start, std::uint64_t length) {
     if (table_.empty()) {
-        file_.reset();
+        drop();
         return;
     }
     for (const auto& [kind, first, last] : table_.strongest(start, length)) {
@@ -100,7 +107,7 @@ Result<> SharedLocks::set(const Lock& lock, const Open& open) {
     if (!done) {
         table_ = std::move(before);
         if (table_.empty()) {
-            file_.reset();
+            drop();
         }
     }
     return done;
@@ -121,7 +128,7 @@ Lock SharedLocks::blocking(const Lock& lock, const Open& open) {
         found.client = "host";
     }
     if (table_.empty()) {
-        file_.reset();
+        drop();
     }
     return found;
 }

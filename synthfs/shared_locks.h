@@ -32,6 +32,7 @@ class SharedLocks {
   private:
     [[nodiscard]] Result<> prepare(const Open& open);
     [[nodiscard]] Result<> take(const Lock& lock);
+    void drop();
     void give_back(std::uint64_t start, std::uint64_t length);
 
     LockTable table_;

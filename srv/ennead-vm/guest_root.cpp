@@ -30,16 +30,19 @@ class GuestRoot::Exchange final : public p9::Exchange {
     }
 
     [[nodiscard]] std::span<const std::span<std::byte>> reply_places() override {
+        root_.scribbled_ = true;  // unless the reply will be what is there
         return root_.places_;
     }
 
     void done_in_place(std::size_t size) override {
+        root_.scribbled_ = false;
         root_.channel().complete_in_place(request_.id, size);
         root_.spare_ = std::move(reply_);
     }
 
     void done(std::size_t size) override {
         if (root_.vcpu_->here()) {
+            root_.tell_scribbled(request_.id);
             root_.channel().complete(request_.id, {reply_.bytes.get(), size});
             root_.spare_ = std::move(reply_);
             return;
@@ -94,8 +97,16 @@ vmcore::P9Channel& GuestRoot::channel() {
 }
 
 void GuestRoot::request(vmcore::P9Request request) {
+    const vmcore::u64 id = request.id;
     server_->request(std::make_unique<Exchange>(*this, std::move(request)));
+    tell_scribbled(id);
     places_.clear();
+}
+
+void GuestRoot::tell_scribbled(vmcore::u64 id) {
+    if (std::exchange(scribbled_, false)) {
+        channel().scribbled(id);
+    }
 }
 
 void GuestRoot::reset() {

@@ -44,6 +44,7 @@ class GuestRoot {
 
     void make_server();
     [[nodiscard]] vmcore::P9Channel& channel();
+    void tell_scribbled(vmcore::u64 id);
 
     std::recursive_mutex& tree_;
     synthfs::NodePtr root_;
@@ -55,6 +56,7 @@ class GuestRoot {
     p9::ServerCounters earlier_;                // of servers that a reset ended
     Buffer spare_;                              // the vCPU thread's, between requests
     std::vector<std::span<std::byte>> places_;  // of the request that is being taken
+    bool scribbled_ = false;                    // they may hold what is no reply
 };
 
 }  // namespace ennead::srv

@@ -40,32 +40,32 @@ auto RemoteTree::in_attempt(void (RemoteTree::*method)(Args...)) {
 std::shared_ptr<RemoteTree> RemoteTree::start(Address address, Options options) {
     std::shared_ptr<RemoteTree> tree(new RemoteTree(std::move(address), std::move(options)));
     const std::weak_ptr weak = tree;
-    tree->node_ = make_stand_in(
-        {.find =
-             [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
-                 if (const auto tree = weak.lock(); tree && tree->root()) {
-                     reply(tree->root());
-                 } else {
-                     request->explain(tree ? tree->absence() : "no longer mounted");
-                     reply(synthfs::error(EIO));
-                 }
-             },
-         .enter =
-             [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
-                 if (const auto tree = weak.lock()) {
-                     tree->enter(request, reply);
-                 } else {
-                     request->explain("no longer mounted");
-                     reply(synthfs::error(EIO));
-                 }
-             },
-         .passed_over =
-             [weak] {
-                 const auto tree = weak.lock();
-                 return tree && !tree->root() && tree->in_union();
-             },
-         .uid = geteuid(),
-         .gid = getegid()});
+    tree->node_ =
+        make_stand_in({.find =
+                           [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
+                               if (const auto tree = weak.lock(); tree && tree->root()) {
+                                   reply(tree->root());
+                               } else {
+                                   request->explain(tree ? tree->absence() : "no longer mounted");
+                                   reply(synthfs::error(EIO));
+                               }
+                           },
+                       .enter =
+                           [weak](const RequestPtr& request, const Reply<NodePtr>& reply) {
+                               if (const auto tree = weak.lock()) {
+                                   tree->enter(request, reply);
+                               } else {
+                                   request->explain("no longer mounted");
+                                   reply(synthfs::error(EIO));
+                               }
+                           },
+                       .passed_over =
+                           [weak] {
+                               const auto tree = weak.lock();
+                               return tree && !tree->root() && tree->in_union();
+                           },
+                       .uid = geteuid(),
+                       .gid = getegid()});
     tree->attempt();
     return tree;
 }

@@ -64,8 +64,7 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
     // Why there is no root.
     [[nodiscard]] std::string absence() const;
     // The root for a request that looks at what is in it.
-    void enter(const synthfs::RequestPtr& request,
-               const synthfs::Reply<synthfs::NodePtr>& reply);
+    void enter(const synthfs::RequestPtr& request, const synthfs::Reply<synthfs::NodePtr>& reply);
     // The root for a request that came from elsewhere: an attach of its own, so that the other
     // server knows how far it is from who asked.
     void root_for(unsigned hops, synthfs::Reply<synthfs::NodePtr> reply);

@@ -124,6 +124,25 @@ TEST_F(TwoGuestsTest, a_lock_outlives_the_name) {
     EXPECT_EQ(lock(0, Kind::unlock, 0, 1), 0);
 }
 
+TEST_F(TwoGuestsTest, a_lock_taken_without_a_name_ends_too) {
+    const int fd = ::open(temp_.path("share/file").c_str(), O_RDWR | O_CLOEXEC);
+    // By the guest itself, which goes on using it.
+    const NodePtr top = make_host_dir(temp_.fd("share")).value();
+    handles_[0] = test::open(walk(top, "file").value(), O_RDWR).value();
+    ASSERT_EQ(err(unlink(top, "file")), 0);
+    const auto held = [fd] {
+        struct flock range {};
+        range.l_type = F_WRLCK;
+        EXPECT_EQ(::fcntl(fd, F_OFD_GETLK, &range), 0);
+        return range.l_type;
+    };
+    EXPECT_EQ(lock(0, Kind::write, 3, 4), 0);
+    EXPECT_EQ(held(), F_WRLCK);
+    EXPECT_EQ(lock(0, Kind::unlock, 0, 0), 0);
+    EXPECT_EQ(held(), F_UNLCK);
+    ::close(fd);
+}
+
 TEST_F(TwoGuestsTest, lines_appended_by_both_are_all_there_and_whole) {
     constexpr int kLines = 500;
     std::filesystem::resize_file(temp_.path("share/file"), 0);

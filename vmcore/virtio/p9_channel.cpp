@@ -88,6 +88,12 @@ void P9Channel::complete_in_place(u64 id, std::size_t size) {
     }
 }
 
+void P9Channel::scribbled(u64 id) {
+    if (const auto at = pending_.find(id); at != pending_.end()) {
+        queue_->scribbled(at->second);
+    }
+}
+
 void P9Channel::disconnect(const char* why) {
     if (queue_ != nullptr) {
         queue_->fail(why);

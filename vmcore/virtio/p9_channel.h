@@ -19,8 +19,9 @@ struct P9Request {
     u64 id = 0;  // never used again, not even after a reset
     std::vector<std::byte> bytes;
     std::size_t reply_capacity = 0;  // bytes of room for the reply; at least 1
-    // That room, in guest memory. It may be written until submit() returns; complete_in_place()
-    // then tells that the reply is there. Later it may not.
+    // That room, in guest memory. It may be written until submit() returns: complete_in_place()
+    // then tells that the reply is there, scribbled() that there is something else. Later it may
+    // not.
     std::span<const std::span<u8>> reply_places;
 };
 
@@ -46,6 +47,8 @@ class P9Channel : public VirtioDevice {
     void complete(u64 id, std::span<const std::byte> reply);
     // The same for a reply whose `size` bytes are in the request's reply_places.
     void complete_in_place(u64 id, std::size_t size);
+    // The request's reply_places were written, and the reply comes another way.
+    void scribbled(u64 id);
     // The server found a request that is not 9P: the device stops until the driver resets it.
     void disconnect(const char* why);
     // Is given every frame that goes in or out, on the vCPU thread.

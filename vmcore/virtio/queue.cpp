@@ -236,6 +236,12 @@ void Queue::push(const Chain& chain, u32 written) {
     ram_.written({used_ + kRingIndex, sizeof next_used_});
 }
 
+void Queue::scribbled(const Chain& chain) {
+    for (const std::span<u8> part : chain.writable) {
+        ram_.written(part);
+    }
+}
+
 void Queue::signal() {
     if (stopped_ || next_used_ == signalled_used_) {
         return;

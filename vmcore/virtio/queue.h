@@ -72,6 +72,8 @@ class Queue {
     // Gives a chain back with `written` bytes in its writable part, and tells GuestRam of them.
     // signal() must follow, once for a batch.
     void push(const Chain& chain, u32 written);
+    // Tells GuestRam that any of the chain's writable bytes may have changed.
+    void scribbled(const Chain& chain);
     // Interrupts the driver if it wants that for what was pushed since the last call.
     void signal();
 

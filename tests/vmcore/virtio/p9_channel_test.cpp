@@ -99,6 +99,28 @@ TEST_F(P9ChannelTest, reply_may_be_put_into_its_place_at_once) {
     EXPECT_NE(bench.status() & PciTransport::kNeedsReset, 0);
 }
 
+TEST_F(P9ChannelTest, what_was_scribbled_is_told_though_the_reply_is_shorter) {
+    struct Watcher final : CodeWatcher {
+        void code_written(PhysAddr address, u64 length) override {
+            last = raw(address);
+            bytes += length;
+        }
+        u64 last = 0, bytes = 0;
+    } watcher;
+    bench.ram->watch_code(&watcher);
+    bench.ram->code().mark(PhysAddr{kData + 0x800}, 16);
+    request(0, "Tread");
+    EXPECT_EQ(watcher.bytes, 0u);
+    channel.scribbled(requests[0].id);
+    EXPECT_EQ(watcher.last, kData + 0x800);
+    EXPECT_EQ(watcher.bytes, 16u);
+    complete(requests[0].id, "R");
+    EXPECT_EQ(watcher.bytes, 17u);
+    channel.scribbled(requests[0].id);  // nobody's any more
+    EXPECT_EQ(watcher.bytes, 17u);
+    bench.ram->unwatch_code(&watcher);
+}
+
 TEST_F(P9ChannelTest, replies_may_come_in_any_order) {
     request(0, "a");
     request(2, "b");
