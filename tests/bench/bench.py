@@ -99,8 +99,8 @@ def every_test():
     yield from programs("system", "system")
     yield from shared_work()
     yield Test("boot", "boot", "boot-to-prompt")
-    for name in files.OPERATIONS:
-        yield Test("files", "files", name, unit="us")
+    for name in files.names():
+        yield Test("files", "files-apart" if name.endswith("-apart") else "files", name, unit="us")
 
 
 def selected(tests):
