@@ -133,6 +133,25 @@ synthfs::Result<Frame> decode(Bytes bytes) {
     return frame;
 }
 
+synthfs::Result<Frame> decode_beginning(Bytes bytes, std::size_t size) {
+    Reader reader(bytes);
+    std::uint32_t whole = 0, count = 0;
+    std::uint8_t type = 0;
+    Frame frame;
+    Twrite write;
+    reader(whole, type, frame.tag, write.fid, write.offset, count);
+    if (!reader.ok() || whole != size || static_cast<Type>(type) != Type::twrite) {
+        return make_error_code(Error::wrong_size);
+    }
+    write.data = bytes.last(reader.left());
+    if (count != size - (bytes.size() - write.data.size())) {
+        return make_error_code(Error::bad_body);
+    }
+    frame.type = Type::twrite;
+    frame.message = write;
+    return frame;
+}
+
 std::optional<std::size_t> encode(std::span<std::byte> room, std::uint16_t tag,
                                   const Message& message) {
     const Type type = std::visit([](const auto& m) { return m.kType; }, message);

@@ -43,6 +43,9 @@ enum class Dialect { linux, plain };  // 9P2000.L, 9P2000
 
 // `bytes` is one whole frame. Fails with p9::Error.
 [[nodiscard]] synthfs::Result<Frame> decode(Bytes bytes);
+// The frame has `size` bytes, of which `bytes` are the first: nothing but a Twrite, whose data end
+// with them. Fails with p9::Error, wrong_size for every other message.
+[[nodiscard]] synthfs::Result<Frame> decode_beginning(Bytes bytes, std::size_t size);
 
 // The frame's length, or nothing if it does not fit into `room`.
 [[nodiscard]] std::optional<std::size_t> encode(std::span<std::byte> room, std::uint16_t tag,

@@ -17,7 +17,11 @@ class Exchange {
   public:
     virtual ~Exchange() = default;
 
+    // The request, or its beginning with all of a Twrite's fields but the data.
     [[nodiscard]] virtual Bytes request() const = 0;
+    // What follows of it, where the transport left it; for as long as the server takes the request,
+    // and others may change it meanwhile.
+    [[nodiscard]] virtual std::span<const Bytes> request_rest() const { return {}; }
 
     // Room for a reply of `want` bytes; less if the transport has no more (a virtqueue's chain),
     // and then the reply is cut short or refused. The latest answer counts, earlier ones are

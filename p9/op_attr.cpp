@@ -224,17 +224,17 @@ void Session::on(const OpPtr& op, const Txattrcreate& m) {
     }
 }
 
-void Session::write_xattr(const OpPtr& op, Fid& fid, const Twrite& m) {
-    if (m.offset != fid.xattr_value.size()) {
+void Session::write_xattr(const OpPtr& op, Fid& fid, std::uint64_t offset, Bytes data) {
+    if (offset != fid.xattr_value.size()) {
         op->fail(EINVAL);  // in order, without holes
         return;
     }
-    if (m.data.size() > fid.xattr_size - fid.xattr_value.size()) {
+    if (data.size() > fid.xattr_size - fid.xattr_value.size()) {
         op->fail(ENOSPC);  // more than was announced
         return;
     }
-    fid.xattr_value.append(reinterpret_cast<const char*>(m.data.data()), m.data.size());
-    op->answer(Rwrite{static_cast<std::uint32_t>(m.data.size())});
+    fid.xattr_value.append(reinterpret_cast<const char*>(data.data()), data.size());
+    op->answer(Rwrite{static_cast<std::uint32_t>(data.size())});
 }
 
 // The clunk of a fid that Txattrcreate made: only now the attribute changes, whole.

@@ -243,23 +243,40 @@ void Session::on(const OpPtr& op, const Twrite& m) {
     if (!fid) {
         return;
     }
-    if (fid->use == Fid::Use::xattr_write) {
-        write_xattr(op, *fid, m);
-        return;
-    }
-    if (fid->use != Fid::Use::file || (fid->flags & O_ACCMODE) == O_RDONLY) {
+    const bool is_xattr = fid->use == Fid::Use::xattr_write;
+    if (!is_xattr && (fid->use != Fid::Use::file || (fid->flags & O_ACCMODE) == O_RDONLY)) {
         op->fail(EBADF);
         return;
     }
-    if (m.offset > kMaxOffset - m.data.size()) {
+    const auto rest = op->data_rest();
+    const std::size_t most = total(m.data, rest);
+    if (!is_xattr && m.offset > kMaxOffset - most) {
         op->fail(EFBIG);  // pwrite(2)
         return;
     }
+    const auto reply = when<std::size_t>(op, [op, most](std::size_t size) {
+        op->answer(Rwrite{static_cast<std::uint32_t>(std::min(size, most))});
+    });
+    Bytes data = m.data;
+    if (!rest.empty()) {
+        if (!is_xattr) {
+            pieces_.assign(1, data);
+            pieces_.insert(pieces_.end(), rest.begin(), rest.end());
+            if (auto done = fid->handle->write_at_once(*op->request(), m.offset, pieces_)) {
+                reply(std::move(*done));
+                return;
+            }
+        }
+        Buffer joined = join(data, rest);
+        data = joined.span();
+        op->keep(std::move(joined));
+    }
+    if (is_xattr) {
+        write_xattr(op, *fid, m.offset, data);
+        return;
+    }
     const auto handle = fid->handle;
-    handle->write(op->request(), m.offset, m.data,
-                  when<std::size_t>(op, [op, most = m.data.size()](std::size_t size) {
-                      op->answer(Rwrite{static_cast<std::uint32_t>(std::min(size, most))});
-                  }));
+    handle->write(op->request(), m.offset, data, reply);
 }
 
 void Session::on(const OpPtr& op, const Tfsync& m) {

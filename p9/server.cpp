@@ -19,7 +19,29 @@ namespace {
 // An error's text: longer ones are cut. It is less than any msize.
 constexpr std::size_t kMaxWords = 1024;
 
+bool is_write(Bytes beginning) {
+    return beginning.size() >= kHeaderSize &&
+           static_cast<Type>(beginning[sizeof(std::uint32_t)]) == Type::twrite;
+}
+
 }  // namespace
+
+std::size_t total(Bytes first, std::span<const Bytes> rest) {
+    std::size_t size = first.size();
+    for (const Bytes piece : rest) {
+        size += piece.size();
+    }
+    return size;
+}
+
+Buffer join(Bytes first, std::span<const Bytes> rest) {
+    Buffer whole(total(first, rest));
+    auto to = std::ranges::copy(first, whole.span().begin()).out;
+    for (const Bytes piece : rest) {
+        to = std::ranges::copy(piece, to).out;
+    }
+    return whole;
+}
 
 void Op::act_on(FidPtr fid, bool nonblocking) {
     fid_ = std::move(fid);
@@ -122,13 +144,20 @@ void Session::request(ExchangePtr exchange) {
     }
     const auto keep = shared_from_this();
     const Bytes bytes = exchange->request();
+    const auto rest = exchange->request_rest();
+    const std::size_t size = total(bytes, rest);
     ++counters_.requests;
-    counters_.bytes_in += bytes.size();
-    if (bytes.size() > msize()) {
+    counters_.bytes_in += size;
+    if (size > msize()) {
         end(make_error_code(Error::oversized_frame).message());
         return;
     }
-    auto frame = decode(bytes);
+    // The data of a Twrite may stay where they are; every other message is wanted in one piece.
+    const bool in_pieces = !rest.empty() && is_write(bytes);
+    Buffer joined = in_pieces || rest.empty() ? Buffer() : join(bytes, rest);
+    auto frame = in_pieces      ? decode_beginning(bytes, size)
+                 : rest.empty() ? decode(bytes)
+                                : decode(joined.span());
     if (!frame) {
         end(frame.error().message());
         return;
@@ -150,6 +179,7 @@ void Session::request(ExchangePtr exchange) {
     }
     const bool crowded = ops_.size() >= options_.max_pending && type == Type::tread;
     const auto op = std::make_shared<Op>(keep, std::move(exchange), std::move(frame).value());
+    op->keep(std::move(joined));
     if (!ops_.try_emplace(op->tag(), op).second) {
         end("tag in use");
         return;

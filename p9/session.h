@@ -89,6 +89,11 @@ class Op : public std::enable_shared_from_this<Op> {
     }
     void answered_in_place(std::size_t size) { finish(size, true); }
 
+    // The transport's request_rest(): what the data of a Twrite go on with.
+    [[nodiscard]] std::span<const Bytes> data_rest() const { return exchange_->request_rest(); }
+    // The memory that the frame, or data of it, was put together in.
+    void keep(Buffer joined) { joined_ = std::move(joined); }
+
     // A Tflush waits for this one; it is called off.
     void flush(OpPtr by);
     // For a Tflush: the request it waits for.
@@ -110,10 +115,15 @@ class Op : public std::enable_shared_from_this<Op> {
     synthfs::RequestPtr request_;
     FidPtr fid_;
     std::span<std::byte> data_reply_;
+    Buffer joined_;
     std::vector<OpPtr> flushes_;
     std::weak_ptr<Op> waits_for_;
     bool detached_ = false, silent_ = false;
 };
+
+// Bytes that lie in pieces: how many, and all of them in one.
+[[nodiscard]] std::size_t total(Bytes first, std::span<const Bytes> rest);
+[[nodiscard]] Buffer join(Bytes first, std::span<const Bytes> rest);
 
 // The strings that a Stat points to.
 struct StatStrings {
@@ -226,7 +236,7 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] bool read_in_place(const OpPtr& op, const Fid& fid, std::uint64_t offset,
                                      std::size_t count);
     void read_xattr(const OpPtr& op, const Fid& fid, const Tread& m);
-    void write_xattr(const OpPtr& op, Fid& fid, const Twrite& m);
+    void write_xattr(const OpPtr& op, Fid& fid, std::uint64_t offset, Bytes data);
     template <class R>
     void rename(const OpPtr& op, PlacePtr from, std::string name, PlacePtr to,
                 std::string new_name);
@@ -241,6 +251,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::unordered_map<std::uint16_t, OpPtr> ops_;  // by tag
     ServerCounters counters_;
     std::vector<std::span<std::byte>> places_;  // of read_in_place
+    std::vector<Bytes> pieces_;                 // of a write from where its data are
     std::uint32_t msize_ = 0;                   // 0 until a version was agreed on
     Dialect dialect_ = Dialect::linux;
     bool ended_ = false, closed_ = false, exception_logged_ = false;

@@ -47,6 +47,11 @@ class Handle {
     // `data` stays valid until the reply. Never waits: EAGAIN where a stream's queue is full.
     virtual void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
                        Reply<std::size_t> reply);
+    // The same for data in several places, where it can be done without waiting and without other
+    // memory. Nothing: it cannot, and nothing was written; write() can.
+    virtual std::optional<Result<std::size_t>> write_at_once(
+        const Request& request, std::uint64_t offset,
+        std::span<const std::span<const std::byte>> data);
     // The next entries after `offset` (0: from the start), at most `max_entries`; none means the
     // end. "." and
     // ".." are left to the faces. Names that stay are given once, whatever comes and goes

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "synthfs/host_pace.h"
 #include "synthfs/node.h"
 #include "synthfs/offload.h"
 
@@ -31,9 +32,10 @@ struct HostDirOptions {
     // Directories, and a device with all that is on it, that show and are not entered: EACCES.
     std::vector<std::pair<dev_t, ino_t>> hidden = {};
     dev_t hidden_device = 0;  // 0: none
-    // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
-    // it is done on the spot.
+    // Does what may wait for the disk: look-ups and reads of what the host has not in memory,
+    // writes while it is slow, and fsync. Null: it is done on the spot.
     std::shared_ptr<Offload> offload = nullptr;
+    HostPace::Now clock = &HostPace::Clock::now;
     // For files that another server makes up, in whose reads one may have to wait; without it such
     // reads answer EAGAIN.
     WhenReadable when_readable = {};

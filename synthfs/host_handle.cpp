@@ -28,6 +28,18 @@ bool writable(int flags) {
     return (flags & O_ACCMODE) != O_RDONLY;
 }
 
+std::span<iovec> without_first(std::span<iovec> places, std::size_t size) {
+    while (!places.empty() && size >= places.front().iov_len) {
+        size -= places.front().iov_len;
+        places = places.subspan(1);
+    }
+    if (!places.empty()) {
+        places.front().iov_base = static_cast<std::byte*>(places.front().iov_base) + size;
+        places.front().iov_len -= size;
+    }
+    return places;
+}
+
 // A read under way.
 struct Reading {
     FdRef fd;
@@ -62,6 +74,31 @@ struct Reading {
         return done == 0 && failure ? Result<std::size_t>(failure) : Result<std::size_t>(done);
     }
 };
+
+// What is to be known of a write afterwards, on the tree's thread.
+Result<std::size_t> conclude(HostNode& node, const HostWrite& write, const Caller& caller) {
+    node.tree().pace.took(write.begun, write.ended);
+    if (write.done == 0) {
+        return write.failure;
+    }
+    if (auto noted = node.note_write(caller); !noted) {
+        return noted.error();
+    }
+    return write.done;
+}
+
+// With O_SYNC, only when it is on the disk.
+void reply_written(const HostNodePtr& node, int flags, Result<std::size_t> done,
+                   Reply<std::size_t> reply) {
+    if (!done || (flags & (O_SYNC | O_DSYNC)) == 0) {
+        reply(done);
+        return;
+    }
+    node->sync((flags & O_SYNC) != O_SYNC,
+               [node, size = done.value(), reply = std::move(reply)](Result<> synced) {
+                   reply(synced ? Result<std::size_t>(size) : synced.error());
+               });
+}
 
 }  // namespace
 
@@ -196,47 +233,12 @@ bool HostFileHandle::may_wait(int fd) {
     return *on_disk_;
 }
 
-void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
-                           std::span<const std::byte> data, Reply<std::size_t> reply) {
-    const auto done = write_some(request ? request->caller() : Caller{}, offset, data);
-    if (!done || done.value() == 0 || (flags_ & (O_SYNC | O_DSYNC)) == 0) {
-        reply(done);
-        return;
-    }
-    node_->sync((flags_ & O_SYNC) != O_SYNC,
-                [node = node_, size = done.value(), reply = std::move(reply)](Result<> synced) {
-                    reply(synced ? Result<std::size_t>(size) : synced.error());
-                });
-}
-
-Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64_t offset,
-                                               std::span<const std::byte> data) {
-    if (!writable(flags_)) {
-        return error(EBADF);
-    }
-    if (data.empty()) {
-        return std::size_t{0};
-    }
-    const auto fd = contents(true);
-    if (!fd) {
-        return fd.error();
-    }
-    // The host finds the end: others, in other guests too, may append at the same time.
-    const bool append = (flags_ & O_APPEND) != 0;
-    if (append) {
-        offset = 0;
-    }
-    if (offset >= kMaxOffset) {
-        return error(EFBIG);
-    }
-    const std::size_t want =
-        static_cast<std::size_t>(std::min<std::uint64_t>(data.size(), kMaxOffset - offset));
-    std::size_t done = 0;
-    std::error_code failure;
-    while (done < want) {
-        const iovec rest{const_cast<std::byte*>(data.data()) + done, want - done};
-        const ssize_t put = ::pwritev2(fd.value()->get(), &rest, 1,
-                                       static_cast<off_t>(offset + done), append ? RWF_APPEND : 0);
+void HostWrite::run(std::span<iovec> from, const HostPace& pace) {
+    begun = pace.now();
+    while (!from.empty()) {
+        const ssize_t put =
+            ::pwritev2(fd->get(), from.data(), static_cast<int>(from.size()),
+                       static_cast<off_t>(append ? 0 : offset + done), append ? RWF_APPEND : 0);
         if (put < 0 && errno == EINTR) {
             continue;
         }
@@ -245,14 +247,79 @@ Result<std::size_t> HostFileHandle::write_some(const Caller& caller, std::uint64
             break;
         }
         done += static_cast<std::size_t>(put);
+        from = without_first(from, static_cast<std::size_t>(put));
     }
-    if (done == 0) {
-        return failure;
+    ended = pace.now();
+}
+
+Result<HostWrite> HostFileHandle::prepare_write(std::uint64_t offset) {
+    if (!writable(flags_)) {
+        return error(EBADF);
     }
-    if (auto noted = node_->note_write(caller); !noted) {
-        return noted.error();
+    auto fd = contents(true);
+    if (!fd) {
+        return fd.error();
     }
-    return done;
+    // The host finds the end: others, in other guests too, may append at the same time.
+    const bool append = (flags_ & O_APPEND) != 0;
+    if (!append && offset >= kMaxOffset) {
+        return error(EFBIG);
+    }
+    return HostWrite{.fd = std::move(fd.value()), .offset = offset, .append = append};
+}
+
+void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
+                           std::span<const std::byte> data, Reply<std::size_t> reply) {
+    if (writable(flags_) && data.empty()) {
+        reply(std::size_t{0});
+        return;
+    }
+    auto write = prepare_write(offset);
+    if (!write) {
+        reply(write.error());
+        return;
+    }
+    if (!write.value().append) {
+        data = data.first(std::min<std::uint64_t>(data.size(), kMaxOffset - offset));
+    }
+    const Caller caller = request ? request->caller() : Caller{};
+    HostTree& tree = node_->tree();
+    iovec from{const_cast<std::byte*>(data.data()), data.size()};
+    if (!tree.pace.slow() || !may_wait(write.value().fd->get())) {
+        write.value().run({&from, 1}, tree.pace);
+        reply_written(node_, flags_, conclude(*node_, write.value(), caller), std::move(reply));
+        return;
+    }
+    const auto under_way = std::make_shared<HostWrite>(std::move(write.value()));
+    tree.aside(
+        [under_way, from, pace = tree.pace]() mutable {
+            under_way->run({&from, 1}, pace);
+        },
+        [node = node_, flags = flags_, under_way, caller, reply = std::move(reply)]() mutable {
+            reply_written(node, flags, conclude(*node, *under_way, caller), std::move(reply));
+        });
+}
+
+std::optional<Result<std::size_t>> HostFileHandle::write_at_once(
+    const Request& request, std::uint64_t offset,
+    std::span<const std::span<const std::byte>> data) {
+    constexpr std::size_t kMaxPlaces = IOV_MAX;
+    std::array<iovec, kMaxPlaces> places;
+    std::uint64_t size = 0;
+    for (std::size_t i = 0; i < data.size() && i < kMaxPlaces; ++i) {
+        places[i] = {const_cast<std::byte*>(data[i].data()), data[i].size()};
+        size += data[i].size();
+    }
+    if (size == 0 || data.size() > kMaxPlaces || offset >= kMaxOffset - size ||
+        (flags_ & (O_SYNC | O_DSYNC)) != 0 || node_->tree().pace.slow()) {
+        return std::nullopt;
+    }
+    auto write = prepare_write(offset);
+    if (!write) {
+        return write.error();
+    }
+    write.value().run(std::span(places).first(data.size()), node_->tree().pace);
+    return conclude(*node_, write.value(), request.caller());
 }
 
 void HostFileHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {

@@ -2,6 +2,8 @@
 // One open of a host tree's file or directory.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <optional>
 #include <set>
 #include <string>
@@ -11,6 +13,19 @@
 #include "synthfs/host_node.h"
 
 namespace ennead::synthfs {
+
+// A write under way.
+struct HostWrite {
+    FdRef fd;
+    std::uint64_t offset = 0;  // of no meaning if it appends
+    bool append = false;       // where the end of the file is then, whoever else appends
+    std::size_t done = 0;
+    std::error_code failure{};  // why no more is done
+    HostPace::Clock::time_point begun{}, ended{};
+
+    // Any thread. `from`: at most IOV_MAX places, which are used up.
+    void run(std::span<iovec> from, const HostPace& pace);
+};
 
 // Holds the node rather than a descriptor, so that it reads what others write after a copy-up, and
 // any number may be open. On a direct tree it does keep one while few enough are kept: there others
@@ -30,6 +45,9 @@ class HostFileHandle final : public Handle {
         std::span<const std::span<std::byte>> into) override;
     void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
                Reply<std::size_t> reply) override;
+    std::optional<Result<std::size_t>> write_at_once(
+        const Request& request, std::uint64_t offset,
+        std::span<const std::span<const std::byte>> data) override;
     void fsync(RequestPtr request, bool data_only, Reply<> reply) override;
     void lock(RequestPtr request, const Lock& lock, Reply<> reply) override;
     void getlock(RequestPtr request, const Lock& lock, Reply<Lock> reply) override;
@@ -38,8 +56,7 @@ class HostFileHandle final : public Handle {
     [[nodiscard]] Result<FdRef> contents(bool write);
     [[nodiscard]] Result<FdRef> keep(FdRef& kept, bool write);
     [[nodiscard]] bool may_wait(int fd);
-    [[nodiscard]] Result<std::size_t> write_some(const Caller& caller, std::uint64_t offset,
-                                                 std::span<const std::byte> data);
+    [[nodiscard]] Result<HostWrite> prepare_write(std::uint64_t offset);
 
     const HostNodePtr node_;
     const int flags_;

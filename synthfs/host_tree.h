@@ -15,6 +15,7 @@
 #include "synthfs/host_dir.h"
 #include "synthfs/host_fd.h"
 #include "synthfs/host_fd_cache.h"
+#include "synthfs/host_pace.h"
 #include "synthfs/offload.h"
 #include "synthfs/overlay_work.h"
 
@@ -76,6 +77,7 @@ struct HostTree {
     std::vector<FdRef> layers;  // the layers' roots
     std::unique_ptr<OverlayWork> work;
     std::shared_ptr<Offload> offload;  // null: everything is done on the spot
+    HostPace pace;                     // of writes
     FdCache fds;
     std::size_t kept_descriptors = 0;  // held by open handles besides the cache's
     std::size_t pinned_files = 0;      // held after their removal, each with a descriptor

@@ -86,6 +86,10 @@ std::optional<Result<std::size_t>> Handle::read_at_once(const Request&, std::uin
                                                         std::span<const std::span<std::byte>>) {
     return std::nullopt;
 }
+std::optional<Result<std::size_t>> Handle::write_at_once(
+    const Request&, std::uint64_t, std::span<const std::span<const std::byte>>) {
+    return std::nullopt;
+}
 void Handle::fsync(RequestPtr, bool, Reply<> reply) {
     reply(success());
 }

@@ -14,12 +14,17 @@ class GuestRoot::Exchange final : public p9::Exchange {
     Exchange(GuestRoot& root, vmcore::P9Request request)
         : root_(root), request_(std::move(request)), reply_(std::exchange(root.spare_, {})) {
         root.places_.clear();
+        root.rest_.clear();
+        for (const std::span<const vmcore::u8> piece : request_.rest) {
+            root.rest_.push_back(std::as_bytes(piece));
+        }
         for (const std::span<vmcore::u8> place : request_.reply_places) {
             root.places_.push_back(std::as_writable_bytes(place));
         }
     }
 
     [[nodiscard]] p9::Bytes request() const override { return request_.bytes; }
+    [[nodiscard]] std::span<const p9::Bytes> request_rest() const override { return root_.rest_; }
 
     std::span<std::byte> reply_space(std::size_t want) override {
         const std::size_t size = std::min(want, request_.reply_capacity);
@@ -101,6 +106,7 @@ void GuestRoot::request(vmcore::P9Request request) {
     server_->request(std::make_unique<Exchange>(*this, std::move(request)));
     tell_scribbled(id);
     places_.clear();
+    rest_.clear();
 }
 
 void GuestRoot::tell_scribbled(vmcore::u64 id) {

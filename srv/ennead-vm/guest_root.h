@@ -56,6 +56,7 @@ class GuestRoot {
     p9::ServerCounters earlier_;                // of servers that a reset ended
     Buffer spare_;                              // the vCPU thread's, between requests
     std::vector<std::span<std::byte>> places_;  // of the request that is being taken
+    std::vector<p9::Bytes> rest_;               // likewise: Exchange::request_rest()
     bool scribbled_ = false;                    // they may hold what is no reply
 };
 

@@ -5,13 +5,14 @@ import os
 import shutil
 import subprocess
 
-# name, what guests and host run, what is done before it and not timed. {s} is the directory, {usr} Debian's /usr,
+# name, what guests and host run (by the program `command`, but those of NOT_A_COMMAND, which time themselves), what is done before it and not timed. {s} is the directory, {usr} Debian's /usr,
 # {shared} and {command} the programs. What a guest keeps in memory it forgets first, or there would be nothing to compare.
 WRITE = "dd if=/dev/zero of={s}/big bs=1M count=128"
 THERE = f"[ -e {{s}}/big ] || {WRITE}; {{forget}}"
 WORK = (
     ("write-128M", WRITE, "rm -f {s}/big"),
     ("read-128M", "dd if={s}/big of=/dev/null bs=1M", THERE),
+    ("stream-1G", "{shared} stream {s}/long", "[ -e {s}/long ] || dd if=/dev/zero of={s}/long bs=1M count=1024; {forget}"),
     ("random-read-4K", "{shared} random {s}/big 4000", THERE),
     ("create-2000", "{shared} create {s}/many 2000", "rm -rf {s}/many; mkdir {s}/many"),
     ("ls-la-10000", "ls -la {s}/names-10000 | wc -l", "{forget}"),
@@ -21,6 +22,9 @@ WORK = (
     ("tar-x", "tar -xf {s}/source.tar -C {s}/source", "rm -rf {s}/source; mkdir {s}/source"),
     ("git-status", "git -C {s}/repository status --porcelain | wc -l", "{forget}"),
 )
+NOT_A_COMMAND = {"stream-1G"}
+# Of what is kept in memory these say nothing that the others do not.
+UNCACHED_ONLY = {"stream-1G"}
 
 
 class Share:

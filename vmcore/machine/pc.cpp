@@ -97,11 +97,8 @@ Pc::Pc(PcWiring wiring)
       cpu(arena, CpuWiring{.memory = memory, .ports = ports, .interrupts = *this, .clock = wiring_.clock,
                            .log = wiring_.log}),
       engine(make_engine(wiring_.engine, cpu)) {
-    p9.set_tap([this](std::span<const std::byte> frame) {
-        if (cpu.tracer.messages()) {
-            cpu.tracer.message(frame);
-        }
-    });
+    p9.set_tap({.on = [this] { return cpu.tracer.messages(); },
+                .frame = [this](std::span<const std::byte> frame) { cpu.tracer.message(frame); }});
     for (PcWiring::Disk& disk : wiring_.disks) {
         assert(disk.number < kMaxDisks);
         disks.push_back(std::make_unique<Disk>(std::move(disk), *this));

@@ -34,13 +34,14 @@ void P9Channel::queue_notified(unsigned /*n*/) {
         }
         P9Request request;
         request.id = next_id_++;
-        chain.gather(request.bytes);
+        request.rest = chain.gather(request.bytes, kMaxCopied);
         // The used length has 32 bits.
         request.reply_capacity = std::min<u64>(chain.writable_bytes, 0xffff'ffff);
         request.reply_places =
             pending_.emplace(request.id, std::exchange(chain, Chain{})).first->second.writable;
-        if (tap_) {
-            tap_(request.bytes);
+        if (tapped()) {
+            const auto& readable = pending_.at(request.id).readable;
+            tell_tap<const u8>(readable, pending_.at(request.id).readable_bytes);
         }
         hooks_.submit(std::move(request));
     }
@@ -61,10 +62,22 @@ std::optional<Chain> P9Channel::take(u64 id, std::size_t reply_size) {
     return chain;
 }
 
+// A frame of `size` bytes that lies in pieces.
+template <class Byte>
+void P9Channel::tell_tap(std::span<const std::span<Byte>> parts, std::size_t size) {
+    std::vector<std::byte> frame;
+    frame.reserve(size);
+    for (const std::span<Byte> part : parts) {
+        const auto bytes = std::as_bytes(part.first(std::min(part.size(), size - frame.size())));
+        frame.insert(frame.end(), bytes.begin(), bytes.end());
+    }
+    tap_.frame(frame);
+}
+
 void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
     if (const auto chain = take(id, reply.size())) {
-        if (tap_) {
-            tap_(reply);
+        if (tapped()) {
+            tap_.frame(reply);
         }
         chain->scatter(reply);
         queue_->push(*chain, static_cast<u32>(reply.size()));
@@ -74,14 +87,8 @@ void P9Channel::complete(u64 id, std::span<const std::byte> reply) {
 
 void P9Channel::complete_in_place(u64 id, std::size_t size) {
     if (const auto chain = take(id, size)) {
-        if (tap_) {
-            std::vector<std::byte> reply;
-            for (const std::span<const u8> place : chain->writable) {
-                const auto bytes =
-                    std::as_bytes(place.first(std::min(place.size(), size - reply.size())));
-                reply.insert(reply.end(), bytes.begin(), bytes.end());
-            }
-            tap_(reply);
+        if (tapped()) {
+            tell_tap<u8>(chain->writable, size);
         }
         queue_->push(*chain, static_cast<u32>(size));
         queue_->signal();

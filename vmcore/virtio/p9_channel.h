@@ -14,10 +14,14 @@
 
 namespace ennead::vmcore {
 
-// One request of the guest's, copied out of its memory once.
+// One request of the guest's.
 struct P9Request {
     u64 id = 0;  // never used again, not even after a reset
+    // Its beginning, copied out of the guest's memory once: all of it, up to kMaxCopied bytes.
     std::vector<std::byte> bytes;
+    // What follows, where the guest put it; to be used until submit() returns. The guest may change
+    // it meanwhile.
+    std::vector<std::span<const u8>> rest;
     std::size_t reply_capacity = 0;  // bytes of room for the reply; at least 1
     // That room, in guest memory. It may be written until submit() returns: complete_in_place()
     // then tells that the reply is there, scribbled() that there is something else. Later it may
@@ -29,6 +33,9 @@ struct P9Request {
 // posted back and ends in complete().
 class P9Channel : public VirtioDevice {
   public:
+    // More than the fields of any message take with names of the usual length.
+    static constexpr std::size_t kMaxCopied = 8192;
+
     struct Hooks {
         // A request; must not wait. complete() may be called from inside.
         std::function<void(P9Request)> submit;
@@ -51,8 +58,12 @@ class P9Channel : public VirtioDevice {
     void scribbled(u64 id);
     // The server found a request that is not 9P: the device stops until the driver resets it.
     void disconnect(const char* why);
-    // Is given every frame that goes in or out, on the vCPU thread.
-    void set_tap(std::function<void(std::span<const std::byte>)> tap) { tap_ = std::move(tap); }
+    // Hears of the frames that go in and out, on the vCPU thread.
+    struct Tap {
+        std::function<bool()> on;  // whether anybody listens now
+        std::function<void(std::span<const std::byte> frame)> frame;
+    };
+    void set_tap(Tap tap) { tap_ = std::move(tap); }
     // Requests submitted and not yet completed.
     [[nodiscard]] std::size_t pending() const { return pending_.size(); }
 
@@ -67,6 +78,9 @@ class P9Channel : public VirtioDevice {
 
   private:
     [[nodiscard]] std::optional<Chain> take(u64 id, std::size_t reply_size);
+    [[nodiscard]] bool tapped() const { return tap_.on && tap_.on(); }
+    template <class Byte>
+    void tell_tap(std::span<const std::span<Byte>> parts, std::size_t size);
 
     static constexpr u64 kFeatureMountTag = 1u << 0;
     // Linux keeps 128 scatter-gather entries for a request and more than one request in the ring.
@@ -75,7 +89,7 @@ class P9Channel : public VirtioDevice {
     std::vector<u8> config_;  // u16 length of the tag, the tag
     const std::size_t max_request_;
     const Hooks hooks_;
-    std::function<void(std::span<const std::byte>)> tap_;
+    Tap tap_;
     Queue* queue_ = nullptr;
     std::map<u64, Chain> pending_;
     u64 next_id_ = 1;

@@ -46,12 +46,19 @@ const char* QueueConfig::defect(GuestRam& ram) const {
     return nullptr;
 }
 
-void Chain::gather(std::vector<std::byte>& out) const {
-    out.reserve(out.size() + readable_bytes);
+std::vector<std::span<const u8>> Chain::gather(std::vector<std::byte>& out,
+                                               std::size_t most) const {
+    out.reserve(out.size() + std::min<u64>(readable_bytes, most));
+    std::vector<std::span<const u8>> rest;
     for (const auto& part : readable) {
-        const auto bytes = std::as_bytes(part);
+        const auto bytes = std::as_bytes(part.first(std::min(part.size(), most)));
         out.insert(out.end(), bytes.begin(), bytes.end());
+        most -= bytes.size();
+        if (bytes.size() < part.size()) {
+            rest.push_back(part.subspan(bytes.size()));
+        }
     }
+    return rest;
 }
 
 std::size_t Chain::scatter(std::span<const std::byte> bytes, u64 offset) const {

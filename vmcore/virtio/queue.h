@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -42,8 +43,10 @@ struct Chain {
     u64 readable_bytes = 0;
     u64 writable_bytes = 0;
 
-    // Appends the readable bytes to `out`.
-    void gather(std::vector<std::byte>& out) const;
+    // Appends the readable bytes to `out`, at most so many; gives what is left of them.
+    std::vector<std::span<const u8>> gather(
+        std::vector<std::byte>& out,
+        std::size_t most = std::numeric_limits<std::size_t>::max()) const;
     // Copies to the writable bytes from `offset` on; gives how many found room.
     std::size_t scatter(std::span<const std::byte> bytes, u64 offset = 0) const;
 };

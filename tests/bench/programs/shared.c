@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// usage: shared create DIR COUNT | shared random FILE COUNT
+// usage: shared create DIR COUNT | shared random FILE COUNT | shared stream FILE
 // What a shell would need a process each for: makes COUNT small files (create, write, close), or
-// reads 4 KiB at COUNT random places.
+// reads 4 KiB at COUNT random places. `stream` reads a file from end to end and prints `milliseconds
+// checksum` of that alone: no process starts meanwhile.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -50,6 +52,31 @@ static int random_reads(const char* name, unsigned count) {
     return 0;
 }
 
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static int stream(const char* name) {
+    static unsigned char block[1 << 20];
+    const int fd = open(name, O_RDONLY);
+    if (fd < 0) {
+        return fail(name);
+    }
+    uint32_t sum = 0;
+    ssize_t got;
+    const double start = now_ms();
+    while ((got = read(fd, block, sizeof block)) > 0) {
+        sum = mix(sum, block[got - 1]);
+    }
+    if (got < 0) {
+        return fail(name);
+    }
+    printf("%.3f %08x\n", now_ms() - start, (unsigned)sum);
+    return 0;
+}
+
 int main(int argc, char** argv) {
     if (argc == 4 && strcmp(argv[1], "create") == 0) {
         return create(argv[2], (unsigned)atoi(argv[3]));
@@ -57,6 +84,9 @@ int main(int argc, char** argv) {
     if (argc == 4 && strcmp(argv[1], "random") == 0) {
         return random_reads(argv[2], (unsigned)atoi(argv[3]));
     }
-    fprintf(stderr, "usage: shared create DIR COUNT | shared random FILE COUNT\n");
+    if (argc == 3 && strcmp(argv[1], "stream") == 0) {
+        return stream(argv[2]);
+    }
+    fprintf(stderr, "usage: shared create DIR COUNT | shared random FILE COUNT | shared stream FILE\n");
     return 2;
 }
