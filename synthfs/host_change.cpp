@@ -46,10 +46,6 @@ Result<> write_all(int fd, const std::string& text) {
 
 }  // namespace
 
-void HostNode::walk(RequestPtr, std::string name, Reply<NodePtr> reply) {
-    reply(as_node(lookup(name)));
-}
-
 void HostNode::open(RequestPtr request, int flags, Reply<HandlePtr> reply) {
     reply(open_handle(caller_of(request), flags));
 }

@@ -30,14 +30,14 @@ bool have_openat2() {
     return have;
 }
 
-int open_once(int dir, const char* name, int flags, mode_t mode) {
+int open_once(int dir, const char* name, int flags, mode_t mode, std::uint64_t resolve = 0) {
     if (!have_openat2()) {
         return ::openat(dir, name, flags, mode);
     }
     open_how how{};
     how.flags = static_cast<unsigned>(flags);
     how.mode = (flags & O_CREAT) != 0 ? mode : 0;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | resolve;
     return static_cast<int>(::syscall(SYS_openat2, dir, name, &how, sizeof how));
 }
 
@@ -95,6 +95,15 @@ Result<struct stat> stat_fd(int fd) {
         return last_error();
     }
     return st;
+}
+
+bool is_at_hand(int dir, const std::string& name) {
+    if (!have_openat2()) {
+        return true;
+    }
+    const HostFd found(
+        open_once(dir, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, RESOLVE_CACHED));
+    return found.get() >= 0 || errno != EAGAIN;
 }
 
 Result<> list_in(int dir, const VisitEntry& visit) {

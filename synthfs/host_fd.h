@@ -53,6 +53,10 @@ using FdRef = std::shared_ptr<const HostFd>;
 [[nodiscard]] Result<struct stat> stat_in(int dir, const std::string& name);
 [[nodiscard]] Result<struct stat> stat_fd(int fd);
 
+// Whether a look at `name` in `dir` would not wait: what there is to know of it is in the host's
+// memory (openat2(2), RESOLVE_CACHED; of a kernel that cannot tell, yes).
+[[nodiscard]] bool is_at_hand(int dir, const std::string& name);
+
 // Calls `visit` with each entry but "." and "..", until it returns false. `dir` may be an O_PATH
 // descriptor. `type` is the DT_ value, possibly DT_UNKNOWN.
 using VisitEntry = std::function<bool(std::string name, unsigned char type, std::uint64_t inode)>;

@@ -345,23 +345,32 @@ void HostDirHandle::readdir(RequestPtr, std::uint64_t offset, std::size_t max_en
         reply(error(ESTALE));
         return;
     }
-    if (offset == 0 || !listed_) {
-        auto entries = node_->list(std::numeric_limits<std::size_t>::max());
+    if (offset != 0 && listed_->whole) {
+        reply(listed_->part(offset, max_entries));
+        return;
+    }
+    node_->list_all([listed = listed_, offset, max_entries,
+                     reply = std::move(reply)](Result<std::vector<DirEntry>> entries) {
         if (!entries) {
             reply(entries.error());
             return;
         }
-        entries_ = std::move(entries.value());
-        listed_ = true;
-        for (std::size_t i = 0; i < entries_.size(); ++i) {
-            entries_[i].next_offset = i + 1;
+        listed->entries = std::move(entries.value());
+        listed->whole = true;
+        for (std::size_t i = 0; i < listed->entries.size(); ++i) {
+            listed->entries[i].next_offset = i + 1;
         }
-    }
+        reply(listed->part(offset, max_entries));
+    });
+}
+
+std::vector<DirEntry> HostDirHandle::Listing::part(std::uint64_t offset,
+                                                   std::size_t max_entries) const {
     const std::size_t first =
-        static_cast<std::size_t>(std::min<std::uint64_t>(offset, entries_.size()));
-    const std::size_t count = std::min(max_entries, entries_.size() - first);
-    const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first);
-    reply(std::vector<DirEntry>(begin, begin + static_cast<std::ptrdiff_t>(count)));
+        static_cast<std::size_t>(std::min<std::uint64_t>(offset, entries.size()));
+    const std::size_t count = std::min(max_entries, entries.size() - first);
+    const auto begin = entries.begin() + static_cast<std::ptrdiff_t>(first);
+    return {begin, begin + static_cast<std::ptrdiff_t>(count)};
 }
 
 void HostDirHandle::fsync(RequestPtr, bool data_only, Reply<> reply) {

@@ -75,9 +75,17 @@ class HostDirHandle final : public Handle {
     void fsync(RequestPtr request, bool data_only, Reply<> reply) override;
 
   private:
+    struct Listing {
+        bool whole = false;
+        std::vector<DirEntry> entries;
+
+        [[nodiscard]] std::vector<DirEntry> part(std::uint64_t offset,
+                                                 std::size_t max_entries) const;
+    };
+
     const HostNodePtr node_;
-    bool listed_ = false;
-    std::vector<DirEntry> entries_;
+    // Shared with a listing under way, which may outlast this.
+    const std::shared_ptr<Listing> listed_ = std::make_shared<Listing>();
 };
 
 }  // namespace ennead::synthfs

@@ -18,6 +18,48 @@ bool absent(const std::error_code& code) {
 
 }  // namespace
 
+// The host is asked by its name alone, and what it had to fetch is in its memory afterwards: so
+// what may wait is asked for by another thread first, for nothing, and then looked up as ever.
+void HostNode::walk(RequestPtr, std::string name, Reply<NodePtr> reply) {
+    const auto answer = [](HostNode& self, const std::string& wanted, bool cold) {
+        auto found = self.lookup(wanted);
+        if (!found) {
+            return Result<NodePtr>(found.error());
+        }
+        found.value()->cold_ |= cold && found.value()->is_dir();
+        return Result<NodePtr>(NodePtr(std::move(found.value())));
+    };
+    std::vector<FdRef> cold = layers_without(name);
+    if (cold.empty()) {
+        reply(answer(*this, name, false));
+        return;
+    }
+    tree_->aside(
+        [cold = std::move(cold), name] {
+            for (const FdRef& dir : cold) {
+                (void)stat_in(dir->get(), name);
+            }
+        },
+        [self = self(), name, answer, reply = std::move(reply)] {
+            reply(answer(*self, name, true));
+        });
+}
+
+// The layers whose host would have to look on its disk for `name`.
+std::vector<FdRef> HostNode::layers_without(const std::string& name) {
+    std::vector<FdRef> cold;
+    if (!tree_->offload || tree_->revoked || !is_dir() || removed_ || bad_name(name) != 0 ||
+        (mapped() && children_.contains(name))) {
+        return cold;
+    }
+    for (auto& [layer, slot] : layers_) {
+        if (auto dir = dir_fd(layer); dir && !is_at_hand(dir.value()->get(), name)) {
+            cold.push_back(std::move(dir.value()));
+        }
+    }
+    return cold;
+}
+
 Result<HostNodePtr> HostNode::lookup(const std::string& name) {
     if (tree_->revoked) {
         return error(ESTALE);
@@ -219,6 +261,29 @@ Result<std::optional<DirEntry>> HostNode::describe(int layer, int dir, std::stri
     }
     entry.name = std::move(name);
     return std::optional(std::move(entry));
+}
+
+void HostNode::list_all(Reply<std::vector<DirEntry>> reply) {
+    constexpr auto kAll = std::numeric_limits<std::size_t>::max();
+    std::vector<FdRef> dirs;
+    if (std::exchange(cold_, false)) {
+        for (auto& [layer, slot] : layers_) {
+            if (auto dir = dir_fd(layer)) {
+                dirs.push_back(std::move(dir.value()));
+            }
+        }
+    }
+    if (dirs.empty()) {
+        reply(list(kAll));
+        return;
+    }
+    tree_->aside(
+        [dirs = std::move(dirs)] {
+            for (const FdRef& dir : dirs) {
+                (void)list_in(dir->get(), [](auto&&...) { return true; });
+            }
+        },
+        [self = self(), reply = std::move(reply)] { reply(self->list(kAll)); });
 }
 
 Result<std::vector<DirEntry>> HostNode::list(std::size_t limit) {

@@ -95,6 +95,8 @@ class HostNode final : public Node {
     [[nodiscard]] Result<> note_write(const Caller& caller);
     // Up to `limit` entries; next_offset is left 0.
     [[nodiscard]] Result<std::vector<DirEntry>> list(std::size_t limit);
+    // All of them, from another thread's reading if they may have to come from the disk.
+    void list_all(Reply<std::vector<DirEntry>> reply);
 
   private:
     // One known name. A root, and a file without names, has none.
@@ -136,6 +138,7 @@ class HostNode final : public Node {
     [[nodiscard]] std::uint32_t version(const struct stat& now) const;
 
     // What is there (host_lookup.cpp).
+    [[nodiscard]] std::vector<FdRef> layers_without(const std::string& name);
     [[nodiscard]] Result<HostNodePtr> lookup(const std::string& name);
     [[nodiscard]] Result<Found> find(const std::string& name);
     [[nodiscard]] HostNodePtr adopt(const std::string& name, const Found& found);
@@ -210,6 +213,8 @@ class HostNode final : public Node {
     GuestAttr attr_;             // mapped trees only
     bool may_have_capability_ = true;
     bool stream_ = false;  // known once it was opened
+    // A directory that was not in the host's memory when it was found, and has not been listed.
+    bool cold_ = false;
     struct stat stat_ {};
     bool stat_valid_ = false;
     std::uint32_t changes_ = 0;  // host times are too coarse to tell two writes apart

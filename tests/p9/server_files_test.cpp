@@ -150,7 +150,7 @@ TEST_F(Files, data_goes_straight_into_the_reply) {
     EXPECT_EQ(text_of(Bytes(reply).subspan(11, 5)), "world");
 }
 
-// The transport of a guest: its reply lies in pieces.
+// The transport of a guest: requests and replies lie in pieces.
 class Pieces final : public Exchange {
   public:
     struct Memory {
@@ -159,10 +159,12 @@ class Pieces final : public Exchange {
         std::size_t size = 0;
         bool in_place = false;
     };
-    Pieces(Bytes request, Memory& memory) : request_(request), memory_(memory) {
+    Pieces(Bytes request, Memory& memory, std::vector<Bytes> rest = {})
+        : request_(request), rest_(std::move(rest)), memory_(memory) {
         places_.assign(memory.pieces.begin(), memory.pieces.end());
     }
     Bytes request() const override { return request_; }
+    std::span<const Bytes> request_rest() const override { return rest_; }
     std::span<std::byte> reply_space(std::size_t want) override {
         return std::span(memory_.whole).first(want);
     }
@@ -175,6 +177,7 @@ class Pieces final : public Exchange {
 
   private:
     Bytes request_;
+    std::vector<Bytes> rest_;
     Memory& memory_;
     std::vector<std::span<std::byte>> places_;
 };
@@ -210,6 +213,48 @@ TEST_F(Files, what_is_at_hand_is_read_to_where_the_reply_lies) {
     // At the end of the file.
     world.hello->data = "hello, ";
     EXPECT_EQ(std::get<1>(read(5, {50})), 11u);
+}
+
+TEST_F(Files, a_request_in_pieces_is_the_same_request) {
+    peer->open(1, "hello", O_RDWR);
+    peer->walk(0, 2, {"hello"});
+    peer->call<Rxattrcreate>(Txattrcreate{2, "user.x", 5, 0});
+    const auto ask = [&](const Buffer& frame, std::vector<std::size_t> sizes) {
+        Pieces::Memory memory;
+        std::vector<Bytes> rest;
+        Bytes left = frame.span();
+        for (const std::size_t size : sizes) {
+            rest.push_back(left.first(size));
+            left = left.subspan(size);
+        }
+        rest.push_back(left);
+        const Bytes first = rest.front();
+        rest.erase(rest.begin());
+        peer->server->request(std::make_unique<Pieces>(first, memory, rest));
+        return text_of(Bytes(memory.whole).first(memory.size));
+    };
+    const std::string written("\x0b\0\0\0\x77\x05\0\x05\0\0\0", 11);
+    for (const bool at_hand : {false, true}) {
+        world.hello->at_hand = at_hand;
+        for (const auto& sizes : std::vector<std::vector<std::size_t>>{{23}, {25}, {23, 1, 0, 2}}) {
+            world.hello->data = "hello, world";
+            EXPECT_EQ(ask(frame_of(5, Twrite{1, 7, bytes_of("WORLD")}), sizes), written);
+            EXPECT_EQ(world.hello->data, "hello, WORLD");
+        }
+        world.hello->at_hand = false;
+    }
+    // Other messages, and writes that no file takes.
+    EXPECT_EQ(ask(frame_of(5, Twrite{2, 0, bytes_of("value")}), {23, 2}), written);
+    EXPECT_EQ(ask(frame_of(5, Tread{1, 7, 5}), {7, 9}),
+              std::string("\x10\0\0\0\x75\x05\0\x05\0\0\0WORLD", 16));
+    EXPECT_EQ(ask(frame_of(5, Twrite{77, 0, bytes_of("value")}), {23, 2}),
+              std::string("\x0b\0\0\0\x07\x05\0\x09\0\0\0", 11));  // EBADF
+    EXPECT_EQ(peer->ends, 0);
+    // The count is not what follows.
+    Buffer wrong = frame_of(5, Twrite{1, 7, bytes_of("WORLD")});
+    wrong.span()[19] = std::byte{4};
+    EXPECT_EQ(ask(wrong, {23}), "");
+    EXPECT_EQ(peer->ends, 1);
 }
 
 TEST_F(Files, write_changes_the_file) {

@@ -43,6 +43,9 @@ class MemHandle final : public synthfs::Handle {
         std::span<const std::span<std::byte>> into) override;
     void write(RequestPtr, std::uint64_t offset, std::span<const std::byte> data,
                Reply<std::size_t> reply) override;
+    std::optional<synthfs::Result<std::size_t>> write_at_once(
+        const synthfs::Request&, std::uint64_t offset,
+        std::span<const std::span<const std::byte>> data) override;
     void readdir(RequestPtr, std::uint64_t offset, std::size_t max_entries,
                  Reply<std::vector<synthfs::DirEntry>> reply) override;
     void lock(RequestPtr, const synthfs::Lock& lock, Reply<> reply) override;
@@ -228,7 +231,7 @@ class MemNode final : public synthfs::Node {
     std::map<std::string, std::string> xattrs;
     std::vector<synthfs::Lock> locks;
     std::size_t most_per_read = ~std::size_t{0};
-    bool at_hand = false;  // read_at_once() gives it
+    bool at_hand = false;  // read_at_once() gives it, write_at_once() takes it
     int handles = 0;
     // What was asked last.
     int last_flags = 0;
@@ -287,6 +290,22 @@ inline std::optional<synthfs::Result<std::size_t>> MemHandle::read_at_once(
         rest.remove_prefix(n);
     }
     return node_->data.size() - from - rest.size();
+}
+
+inline std::optional<synthfs::Result<std::size_t>> MemHandle::write_at_once(
+    const synthfs::Request& request, std::uint64_t offset,
+    std::span<const std::span<const std::byte>> data) {
+    if (!node_->at_hand) {
+        return std::nullopt;
+    }
+    std::optional<synthfs::Result<std::size_t>> last;
+    std::size_t done = 0;
+    for (const std::span<const std::byte> piece : data) {
+        write(std::make_shared<synthfs::Request>(request.caller(), false), offset + done, piece,
+              [&](synthfs::Result<std::size_t> put) { last = put; });
+        done += piece.size();
+    }
+    return last && !*last ? last : done;
 }
 
 inline void MemHandle::write(RequestPtr, std::uint64_t offset, std::span<const std::byte> data,

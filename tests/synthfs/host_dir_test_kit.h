@@ -29,12 +29,11 @@ namespace ennead::synthfs::test {
 // attributes.
 class TempDir {
   public:
-    TempDir() {
-        // Memory before disk: some disks take milliseconds to remove a directory.
-        const char* const set = std::getenv("TMPDIR");
+    // Memory before disk: some disks take milliseconds to remove a directory.
+    TempDir() : TempDir(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/dev/shm") {}
+    explicit TempDir(const std::string& first) {
         for (const std::string& base :
-             {std::string(set != nullptr ? set : "/dev/shm"), std::string("/tmp"),
-              std::string("/var/tmp"), std::string(".")}) {
+             {first, std::string("/tmp"), std::string("/var/tmp"), std::string(".")}) {
             std::string path = base + "/ennead-test-XXXXXX";
             if (::mkdtemp(path.data()) == nullptr) {
                 continue;

@@ -5,7 +5,10 @@
 #include <linux/magic.h>
 #include <sys/statfs.h>
 
+#include <chrono>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "synthfs/host_dir.h"
@@ -117,6 +120,106 @@ TEST_F(OffloadTest, fsync_and_synchronous_writes_wait_elsewhere) {
 TEST_F(OffloadTest, plain_writes_do_not_wait) {
     EXPECT_EQ(write(handle(O_RDWR), 5, "THE").value(), 3u);
     EXPECT_EQ(kept_->jobs(), 0u);
+}
+
+// A disk that is slow now and then, by a clock of the test's.
+class SlowDisk : public OffloadTest {
+  protected:
+    void SetUp() override {
+        if (!disk_.usable()) {
+            GTEST_SKIP() << "no directory here keeps user extended attributes";
+        }
+        disk_.file("share/file", kText);
+        fs_ = make_host_dir(disk_.fd("share"),
+                            {.offload = kept_,
+                             .clock = [this] { return std::exchange(now_, now_ + each_call_); }})
+                  .value();
+    }
+    // What a write to two places comes to.
+    std::string at_once(const HandlePtr& to, std::uint64_t offset, std::string_view first,
+                        std::string_view second) {
+        const std::span<const std::byte> places[] = {std::as_bytes(std::span(first)),
+                                                     std::as_bytes(std::span(second))};
+        const auto put = to->write_at_once(*root(), offset, places);
+        return !put ? "not" : !*put ? "error" : std::to_string(put->value());
+    }
+
+    TempDir disk_{"/var/tmp"};
+    HostPace::Clock::time_point now_{std::chrono::hours(1)};
+    std::chrono::microseconds each_call_{1};
+};
+
+TEST_F(SlowDisk, data_in_several_places_are_written_at_once) {
+    EXPECT_EQ(at_once(handle(O_RDWR), 5, "TH", "E f"), "5");
+    EXPECT_EQ(disk_.text("share/file"), "what THE file holds");
+    EXPECT_EQ(at_once(handle(O_WRONLY | O_APPEND), 0, "!", "?"), "2");
+    EXPECT_EQ(disk_.text("share/file"), "what THE file holds!?");
+    EXPECT_EQ(at_once(handle(O_RDONLY), 0, "a", "b"), "error");
+    EXPECT_EQ(at_once(handle(O_WRONLY | O_DSYNC), 0, "a", "b"), "not");
+    EXPECT_EQ(at_once(handle(O_WRONLY), std::numeric_limits<off_t>::max() - 1, "a", "b"), "not");
+    const std::vector<std::span<const std::byte>> many(5000, std::as_bytes(std::span("x", 1)));
+    EXPECT_FALSE(handle(O_WRONLY)->write_at_once(*root(), 0, many).has_value());
+    EXPECT_EQ(disk_.text("share/file"), "what THE file holds!?");
+    EXPECT_EQ(kept_->jobs(), 0u);
+}
+
+TEST_F(SlowDisk, a_write_that_took_long_sends_those_after_it_elsewhere_for_a_while) {
+    const HandlePtr file = handle(O_RDWR);
+    each_call_ = HostPace::kLong;
+    EXPECT_EQ(write(file, 0, "W").value(), 1u);  // nobody knew
+    EXPECT_EQ(at_once(file, 1, "H", "A"), "not");
+    each_call_ = std::chrono::microseconds(1);
+    std::optional<Result<std::size_t>> written;
+    const auto note = [&](Result<std::size_t> result) { written = result; };
+    file->write(root(), 1, std::as_bytes(std::span("HA", 2)), note);
+    EXPECT_FALSE(written.has_value());
+    EXPECT_EQ(disk_.text("share/file"), "What the file holds");
+    kept_->do_all();
+    ASSERT_TRUE(written && *written);
+    EXPECT_EQ(written->value(), 2u);
+    EXPECT_EQ(disk_.text("share/file"), "WHAt the file holds");
+    now_ += HostPace::kSpell;
+    EXPECT_EQ(at_once(file, 3, "T", " "), "2");
+    // One that took long over there begins a spell too.
+    each_call_ = HostPace::kLong;
+    EXPECT_EQ(write(file, 0, "w").value(), 1u);
+    now_ += HostPace::kSpell / 2;
+    file->write(root(), 0, std::as_bytes(std::span("W", 1)), note);
+    kept_->do_all();
+    each_call_ = std::chrono::microseconds(1);
+    now_ += HostPace::kSpell * 3 / 4;
+    EXPECT_EQ(at_once(file, 0, "w", "h"), "not");
+}
+
+// The host never says of a name below /proc/sys that it is at hand.
+TEST_F(OffloadTest, names_and_listings_that_the_host_has_to_fetch_are_fetched_elsewhere) {
+    const int sys = ::open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    ASSERT_GE(sys, 0);
+    const NodePtr proc = make_host_dir(sys, {.offload = kept_}).value();
+    std::optional<Result<NodePtr>> kernel, none;
+    proc->walk(root(), "kernel", [&](Result<NodePtr> found) { kernel = std::move(found); });
+    proc->walk(root(), "no such name", [&](Result<NodePtr> found) { none = std::move(found); });
+    EXPECT_FALSE(kernel.has_value());
+    EXPECT_FALSE(none.has_value());
+    kept_->do_all();
+    ASSERT_TRUE(kernel && *kernel);
+    ASSERT_TRUE(none && !*none);
+    EXPECT_EQ(none->error(), error(ENOENT));
+
+    const auto list = [&] {
+        std::vector<DirEntry> entries;
+        auto dir = open(kernel->value(), O_RDONLY | O_DIRECTORY).value();
+        dir->readdir(root(), 0, 1000,
+                     [&](Result<std::vector<DirEntry>> got) { entries = std::move(got.value()); });
+        dir.reset();  // while it may still be read
+        const std::size_t at_once = entries.size();
+        kept_->do_all();
+        return std::pair(at_once, entries.size());
+    };
+    const auto [none_yet, all] = list();
+    EXPECT_EQ(none_yet, 0u);
+    EXPECT_GT(all, 20u);
+    EXPECT_EQ(list(), std::pair(all, all));  // it was read just now
 }
 
 }  // namespace

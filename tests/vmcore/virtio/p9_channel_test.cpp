@@ -42,11 +42,13 @@ class P9ChannelTest : public ::testing::Test {
         return {reinterpret_cast<const char*>(r.bytes.data()), r.bytes.size()};
     }
 
+    static constexpr std::size_t kMaxRequest = P9Channel::kMaxCopied + 100;
+
     std::vector<P9Request> requests;
     std::string in_place;  // what the server puts into the next request's place
     int resets = 0;
     P9Channel channel{"root",
-                      64,
+                      kMaxRequest,
                       {.submit =
                            [this](P9Request r) {
                                requests.push_back(std::move(r));
@@ -82,6 +84,41 @@ TEST_F(P9ChannelTest, request_is_copied_out) {
     EXPECT_EQ(reply_text(0, 8), "Rversion");
     EXPECT_EQ(ring->used(0), (std::pair<u32, u32>{0, 8}));
     EXPECT_TRUE(bench.line);
+}
+
+TEST_F(P9ChannelTest, a_long_request_is_copied_only_at_its_beginning) {
+    const std::string beginning(P9Channel::kMaxCopied - 3, 'a'), rest = "bbbcccc";
+    ring->describe(0, kData, static_cast<u32>(beginning.size()), kNext, 1);
+    ring->describe(1, kData + 0x4000, static_cast<u32>(rest.size()), kNext, 2);
+    ring->describe(2, kData + 0x5000, 16, kWrite);
+    bench.write(kData, beginning);
+    bench.write(kData + 0x4000, rest);
+    ring->offer(0);
+    bench.notify(0);
+    ASSERT_EQ(requests.size(), 1u);
+    EXPECT_EQ(text(requests[0]), beginning + "bbb");
+    ASSERT_EQ(requests[0].rest.size(), 1u);
+    EXPECT_EQ(std::string(requests[0].rest[0].begin(), requests[0].rest[0].end()), "cccc");
+}
+
+TEST_F(P9ChannelTest, the_tap_hears_whole_frames_while_it_is_on) {
+    std::vector<std::string> heard;
+    bool on = false;
+    channel.set_tap({.on = [&] { return on; },
+                     .frame =
+                         [&](std::span<const std::byte> frame) {
+                             heard.emplace_back(reinterpret_cast<const char*>(frame.data()),
+                                                frame.size());
+                         }});
+    request(0, "Tversion");
+    complete(requests[0].id, "Rversion");
+    EXPECT_TRUE(heard.empty());
+    on = true;
+    request(2, "Twalk");
+    complete(requests[1].id, "Rwalk");
+    in_place = "Rread in place";
+    request(4, "Tread");
+    EXPECT_EQ(heard, (std::vector<std::string>{"Twalk", "Rwalk", "Tread", "Rread in place"}));
 }
 
 TEST_F(P9ChannelTest, reply_may_be_put_into_its_place_at_once) {
@@ -161,7 +198,7 @@ TEST_F(P9ChannelTest, reset_of_an_idle_device_is_not_reported) {
 }
 
 TEST_F(P9ChannelTest, too_long_a_request_breaks_the_device) {
-    request(0, std::string(65, 'x'));
+    request(0, std::string(kMaxRequest + 1, 'x'));
     EXPECT_TRUE(requests.empty());
     EXPECT_NE(bench.status() & PciTransport::kNeedsReset, 0);
 }
