@@ -10,6 +10,8 @@
 #include <memory>
 #include <utility>
 
+#include "synthfs/forwarding_node.h"
+
 namespace ennead::synthfs {
 
 namespace {
@@ -42,25 +44,11 @@ unsigned wanted_by(int flags) {
            (access != O_RDONLY || (flags & O_TRUNC) != 0 ? unsigned{kWrite} : 0);
 }
 
-class GuardedNode final : public Node {
+class GuardedNode final : public ForwardingNode {
   public:
     GuardedNode(NodePtr inner, Options options)
-        : inner_(std::move(inner)), options_(std::move(options)) {}
+        : ForwardingNode(std::move(inner)), options_(std::move(options)) {}
 
-    Identity identity() const override { return inner_->identity(); }
-    mode_t type() const override { return inner_->type(); }
-    bool is_stream() const override { return inner_->is_stream(); }
-    bool reading_makes() const override { return inner_->reading_makes(); }
-
-    void getattr(RequestPtr request, Reply<Attr> reply) override {
-        inner_->getattr(std::move(request), std::move(reply));
-    }
-    void statfs(RequestPtr request, Reply<StatFs> reply) override {
-        inner_->statfs(std::move(request), std::move(reply));
-    }
-    void readlink(RequestPtr request, Reply<std::string> reply) override {
-        inner_->readlink(std::move(request), std::move(reply));
-    }
     void setattr(RequestPtr request, SetAttr change, Reply<> reply) override;
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
         allowed(request, wanted_by(flags), reply,
@@ -123,9 +111,6 @@ class GuardedNode final : public Node {
         allowed(request, kRead, reply,
                 [inner = inner_, request, name, reply] { inner->getxattr(request, name, reply); });
     }
-    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
-        inner_->listxattr(std::move(request), std::move(reply));
-    }
     void setxattr(RequestPtr request, std::string name, std::string value, int flags,
                   Reply<> reply) override {
         xattr_allowed(request, name, reply, [inner = inner_, request, name, value, flags, reply] {
@@ -147,13 +132,9 @@ class GuardedNode final : public Node {
         return guarded ? guarded->inner_ : node;
     }
     Reply<NodePtr> guarding(Reply<NodePtr> reply) const {
-        return [options = options_, reply = std::move(reply)](Result<NodePtr> node) {
-            if (node) {
-                reply(NodePtr(std::make_shared<GuardedNode>(std::move(node.value()), options)));
-            } else {
-                reply(node.error());
-            }
-        };
+        return wrapping(std::move(reply), [options = options_](NodePtr node) {
+            return NodePtr(std::make_shared<GuardedNode>(std::move(node), options));
+        });
     }
 
     // Hands the attributes to `then`; their failure to `reply`.
@@ -226,7 +207,6 @@ class GuardedNode final : public Node {
         }
     }
 
-    const NodePtr inner_;
     const Options options_;
 };
 

@@ -8,21 +8,17 @@
 #include <memory>
 #include <utility>
 
+#include "synthfs/forwarding_node.h"
+
 namespace ennead::synthfs {
 
 namespace {
 
-class ReadOnlyNode final : public Node {
+class ReadOnlyNode final : public ForwardingNode {
   public:
-    explicit ReadOnlyNode(NodePtr inner) : inner_(std::move(inner)) {}
+    using ForwardingNode::ForwardingNode;
 
-    Identity identity() const override { return inner_->identity(); }
-    mode_t type() const override { return inner_->type(); }
-    bool is_stream() const override { return inner_->is_stream(); }
-
-    void getattr(RequestPtr request, Reply<Attr> reply) override {
-        inner_->getattr(std::move(request), std::move(reply));
-    }
+    bool reading_makes() const override { return false; }
     void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
         if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0 || inner_->reading_makes()) {
             reply(error(S_ISDIR(type()) ? EISDIR : EROFS));
@@ -30,27 +26,9 @@ class ReadOnlyNode final : public Node {
         }
         inner_->open(std::move(request), flags, std::move(reply));
     }
-    void readlink(RequestPtr request, Reply<std::string> reply) override {
-        inner_->readlink(std::move(request), std::move(reply));
-    }
-    void statfs(RequestPtr request, Reply<StatFs> reply) override {
-        inner_->statfs(std::move(request), std::move(reply));
-    }
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
         inner_->walk(std::move(request), std::move(name),
-                     [reply = std::move(reply)](Result<NodePtr> node) {
-                         if (node) {
-                             reply(make_read_only(std::move(node.value())));
-                         } else {
-                             reply(node.error());
-                         }
-                     });
-    }
-    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
-        inner_->getxattr(std::move(request), std::move(name), std::move(reply));
-    }
-    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
-        inner_->listxattr(std::move(request), std::move(reply));
+                     wrapping(std::move(reply), &make_read_only));
     }
 
     void setattr(RequestPtr, SetAttr, Reply<> reply) override { reply(error(EROFS)); }
@@ -105,8 +83,6 @@ class ReadOnlyNode final : public Node {
                                                                : node.error());
                      });
     }
-
-    const NodePtr inner_;
 };
 
 }  // namespace

@@ -7,21 +7,18 @@
 #include <memory>
 #include <utility>
 
+#include "synthfs/forwarding_node.h"
+
 namespace ennead::synthfs {
 
 namespace {
 
-class ShownNode final : public Node {
+class ShownNode final : public ForwardingNode {
   public:
     using Owner = std::shared_ptr<const ShownAs>;
 
     ShownNode(NodePtr inner, Owner owner, bool top)
-        : inner_(std::move(inner)), owner_(std::move(owner)), top_(top) {}
-
-    Identity identity() const override { return inner_->identity(); }
-    mode_t type() const override { return inner_->type(); }
-    bool is_stream() const override { return inner_->is_stream(); }
-    bool reading_makes() const override { return inner_->reading_makes(); }
+        : ForwardingNode(std::move(inner)), owner_(std::move(owner)), top_(top) {}
 
     void getattr(RequestPtr request, Reply<Attr> reply) override {
         inner_->getattr(std::move(request),
@@ -49,15 +46,6 @@ class ShownNode final : public Node {
         inner_->setattr(std::move(request), change, std::move(reply));
     }
 
-    void open(RequestPtr request, int flags, Reply<HandlePtr> reply) override {
-        inner_->open(std::move(request), flags, std::move(reply));
-    }
-    void readlink(RequestPtr request, Reply<std::string> reply) override {
-        inner_->readlink(std::move(request), std::move(reply));
-    }
-    void statfs(RequestPtr request, Reply<StatFs> reply) override {
-        inner_->statfs(std::move(request), std::move(reply));
-    }
     void walk(RequestPtr request, std::string name, Reply<NodePtr> reply) override {
         inner_->walk(std::move(request), std::move(name), shown(std::move(reply)));
     }
@@ -93,9 +81,6 @@ class ShownNode final : public Node {
             reply(error(EXDEV));
         }
     }
-    void unlink(RequestPtr request, std::string name, bool directory, Reply<> reply) override {
-        inner_->unlink(std::move(request), std::move(name), directory, std::move(reply));
-    }
     void rename(RequestPtr request, std::string name, NodePtr new_parent, std::string new_name,
                 Reply<> reply) override {
         if (const ShownNode* other = neighbour(new_parent)) {
@@ -105,20 +90,7 @@ class ShownNode final : public Node {
             reply(error(EXDEV));
         }
     }
-    void getxattr(RequestPtr request, std::string name, Reply<std::string> reply) override {
-        inner_->getxattr(std::move(request), std::move(name), std::move(reply));
-    }
-    void listxattr(RequestPtr request, Reply<std::vector<std::string>> reply) override {
-        inner_->listxattr(std::move(request), std::move(reply));
-    }
-    void setxattr(RequestPtr request, std::string name, std::string value, int flags,
-                  Reply<> reply) override {
-        inner_->setxattr(std::move(request), std::move(name), std::move(value), flags,
-                         std::move(reply));
-    }
-    void removexattr(RequestPtr request, std::string name, Reply<> reply) override {
-        inner_->removexattr(std::move(request), std::move(name), std::move(reply));
-    }
+
     void revoke() override { inner_->revoke(); }
 
   private:
@@ -126,13 +98,8 @@ class ShownNode final : public Node {
         return std::make_shared<ShownNode>(std::move(inner), owner, false);
     }
     [[nodiscard]] Reply<NodePtr> shown(Reply<NodePtr> reply) const {
-        return [owner = owner_, reply = std::move(reply)](Result<NodePtr> node) {
-            if (node) {
-                reply(wrap(std::move(node.value()), owner));
-            } else {
-                reply(node.error());
-            }
-        };
+        return wrapping(std::move(reply),
+                        [owner = owner_](NodePtr node) { return wrap(std::move(node), owner); });
     }
     [[nodiscard]] gid_t meant(gid_t gid) const { return gid == owner_->gid ? 0 : gid; }
     // Null if it is of another tree.
@@ -141,7 +108,6 @@ class ShownNode final : public Node {
         return other != nullptr && other->owner_ == owner_ ? other : nullptr;
     }
 
-    const NodePtr inner_;
     const Owner owner_;
     const bool top_;
 };

@@ -253,8 +253,8 @@ state() { cut -d ' ' -f 1 "$mnt/$1/status"; }
 # ended N: waits for the end of VM N, and gives `reason code`.
 alias ended='ended_ $LINENO'
 ended_() {
-    timeout "$patience" cat "$mnt/$2/wait" >"$work/wait" || fail_ "$1" "VM $2 did not end"
-    cut -d ' ' -f 2,3 "$work/wait"
+    timeout "$patience" cat "$mnt/$2/wait" >"$work/wait.$2" || fail_ "$1" "VM $2 did not end"
+    cut -d ' ' -f 2,3 "$work/wait.$2"
 }
 
 # background COMMAND…: runs until the test's end at the latest; sets job.

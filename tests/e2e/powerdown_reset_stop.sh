@@ -70,7 +70,7 @@ start_vm $n
 echo 'echo c >/proc/sysrq-trigger' >"$mnt/$n/cons"
 same "$(ended $n)" "panic 0" "end by a panic"
 same "$(cut -d ' ' -f 1-3 "$mnt/$n/status")" "stopped panic 0" "status"
-holds "wait says so in words" grep -q "panicked" "$work/wait"
+holds "wait says so in words" grep -q "panicked" "$work/wait.$n"
 await "$work/events" "$n state stopped panic 0"
 await "$mnt/$n/log" "Kernel panic - not syncing: sysrq triggered crash"
 holds "registers can be read" grep -qx 'mode protected32' "$mnt/$n/regs"
