@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "synthfs/host_node.h"
+#include "synthfs/host_quota.h"
 
 namespace ennead::synthfs {
 
@@ -140,6 +141,10 @@ Result<> HostNode::set_attr(const Caller& caller, const SetAttr& change) {
     }
     if (auto up = copy_up(change.size ? *change.size : kWhole); !up) {
         return up;
+    }
+    BlockTally tally(*tree_);
+    if (change.size) {
+        tally.watch(*this);
     }
     touch();
     const bool owner = change.uid || change.gid;
@@ -278,6 +283,13 @@ void HostNode::statfs(RequestPtr, Reply<StatFs> reply) {
     result.files = host.f_files;
     result.files_free = host.f_ffree;
     result.fsid = tree_->source;
+    if (tree_->upper && tree_->quota && tree_->quota->on() && result.block_size != 0) {
+        // df(1) in the guest tells what it may have.
+        const std::uint64_t room = tree_->quota->room() / result.block_size;
+        result.blocks = std::min(result.blocks, tree_->quota->counters().limit / result.block_size);
+        result.blocks_free = std::min(result.blocks_free, room);
+        result.blocks_available = std::min(result.blocks_available, room);
+    }
     result.name_max = static_cast<std::uint32_t>(host.f_namelen);
     reply(result);
 }
@@ -396,6 +408,11 @@ Result<> HostNode::change_xattr(const std::string& name, const std::string* valu
     if (!fd) {
         return fd.error();
     }
+    BlockTally tally(*tree_);
+    if (auto room = tally.want(value != nullptr ? value->size() : 0); !room) {
+        return room;
+    }
+    tally.watch(*this);
     touch();
     if (value != nullptr) {
         may_have_capability_ = may_have_capability_ || name == kCapability;

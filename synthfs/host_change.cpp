@@ -8,6 +8,7 @@
 
 #include "synthfs/host_handle.h"
 #include "synthfs/host_node.h"
+#include "synthfs/host_quota.h"
 
 namespace ennead::synthfs {
 
@@ -203,12 +204,23 @@ Result<HostNodePtr> HostNode::make(const Caller& caller, const std::string& name
     if (there || there.error() != error(ENOENT)) {
         return there ? error(EEXIST) : there.error();
     }
-    if (!mapped()) {
-        return make_direct(caller, name, file);
-    }
-    if (auto up = copy_up(); !up) {
+    if (auto up = mapped() ? copy_up() : Result<>(success()); !up) {
         return up.error();
     }
+    BlockTally tally(*tree_);
+    if (auto room = tally.want(); !room) {
+        return room.error();
+    }
+    tally.watch(*this);
+    auto node = mapped() ? make_mapped(name, attr_of_new(caller, file), file.target)
+                         : make_direct(caller, name, file);
+    if (node) {
+        tally.made(*node.value());
+    }
+    return node;
+}
+
+GuestAttr HostNode::attr_of_new(const Caller& caller, const NewFile& file) const {
     GuestAttr attr{file.mode, caller.uid, file.gid, file.rdev, 0};
     if ((attr_.mode & S_ISGID) != 0) {
         // inode_init_owner in Linux: group, and for directories the bit itself, come from the
@@ -216,7 +228,7 @@ Result<HostNodePtr> HostNode::make(const Caller& caller, const std::string& name
         attr.gid = attr_.gid;
         attr.mode |= S_ISDIR(file.mode) ? S_ISGID : 0;
     }
-    return make_mapped(name, attr, file.target);
+    return attr;
 }
 
 Result<HostNodePtr> HostNode::make_mapped(const std::string& name, const GuestAttr& attr,
@@ -347,6 +359,9 @@ Result<> HostNode::add_link(const std::string& name, HostNode& target) {
     if (auto up = copy_up(); !up) {
         return up;
     }
+    BlockTally tally(*tree_);
+    tally.watch(*this);
+    tally.watch(target);
     if (auto linked = link_host(name, target); !linked) {
         return linked;
     }
@@ -422,6 +437,9 @@ Result<> HostNode::remove(const std::string& name, bool directory) {
     if (auto ready = child.prepare_removal(kOwnReference); !ready) {
         return ready;
     }
+    BlockTally tally(*tree_);
+    tally.watch(*this);
+    tally.watch(child);
     Result<> removed = success();
     if (mapped()) {
         removed = remove_mapped(name, child);

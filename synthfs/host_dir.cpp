@@ -25,6 +25,7 @@ Result<NodePtr> make_host_dir(int root_fd, HostDirOptions options) {
     }
     tree->hidden_device = options.hidden_device;
     tree->offload = std::move(options.offload);
+    tree->quota = std::move(options.quota);
     tree->pace = HostPace(std::move(options.clock));
     tree->when_readable = std::move(options.when_readable);
     tree->layers.push_back(share(std::move(root)));

@@ -13,6 +13,7 @@
 #include "synthfs/host_pace.h"
 #include "synthfs/node.h"
 #include "synthfs/offload.h"
+#include "synthfs/quota.h"
 
 namespace ennead::synthfs {
 
@@ -35,6 +36,7 @@ struct HostDirOptions {
     // Does what may wait for the disk: look-ups and reads of what the host has not in memory,
     // writes while it is slow, and fsync. Null: it is done on the spot.
     std::shared_ptr<Offload> offload = nullptr;
+    std::shared_ptr<Quota> quota = nullptr;  // what is added counts there
     HostPace::Now clock = &HostPace::Clock::now;
     // For files that another server makes up, in whose reads one may have to wait; without it such
     // reads answer EAGAIN.

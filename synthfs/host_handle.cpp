@@ -40,6 +40,16 @@ std::span<iovec> without_first(std::span<iovec> places, std::size_t size) {
     return places;
 }
 
+// The places for the first `size` bytes, the last of them cut.
+std::span<iovec> first_of(std::span<iovec> places, std::uint64_t size) {
+    std::size_t count = 0;
+    for (; count < places.size() && size != 0; ++count) {
+        places[count].iov_len = std::min<std::uint64_t>(places[count].iov_len, size);
+        size -= places[count].iov_len;
+    }
+    return places.first(count);
+}
+
 // A read under way.
 struct Reading {
     FdRef fd;
@@ -78,6 +88,7 @@ struct Reading {
 // What is to be known of a write afterwards, on the tree's thread.
 Result<std::size_t> conclude(HostNode& node, const HostWrite& write, const Caller& caller) {
     node.tree().pace.took(write.begun, write.ended);
+    node.settle(write.fd->get(), write.claim);
     if (write.done == 0) {
         return write.failure;
     }
@@ -252,7 +263,7 @@ void HostWrite::run(std::span<iovec> from, const HostPace& pace) {
     ended = pace.now();
 }
 
-Result<HostWrite> HostFileHandle::prepare_write(std::uint64_t offset) {
+Result<HostWrite> HostFileHandle::prepare_write(std::uint64_t offset, std::uint64_t size) {
     if (!writable(flags_)) {
         return error(EBADF);
     }
@@ -265,7 +276,12 @@ Result<HostWrite> HostFileHandle::prepare_write(std::uint64_t offset) {
     if (!append && offset >= kMaxOffset) {
         return error(EFBIG);
     }
-    return HostWrite{.fd = std::move(fd.value()), .offset = offset, .append = append};
+    const auto claim = node_->claim(fd.value()->get(), offset, size, append);
+    if (!claim) {
+        return claim.error();
+    }
+    return HostWrite{
+        .fd = std::move(fd.value()), .offset = offset, .append = append, .claim = claim.value()};
 }
 
 void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
@@ -274,14 +290,15 @@ void HostFileHandle::write(RequestPtr request, std::uint64_t offset,
         reply(std::size_t{0});
         return;
     }
-    auto write = prepare_write(offset);
+    if ((flags_ & O_APPEND) == 0 && offset < kMaxOffset) {
+        data = data.first(std::min<std::uint64_t>(data.size(), kMaxOffset - offset));
+    }
+    auto write = prepare_write(offset, data.size());
     if (!write) {
         reply(write.error());
         return;
     }
-    if (!write.value().append) {
-        data = data.first(std::min<std::uint64_t>(data.size(), kMaxOffset - offset));
-    }
+    data = data.first(write.value().claim.bytes);
     const Caller caller = request ? request->caller() : Caller{};
     HostTree& tree = node_->tree();
     iovec from{const_cast<std::byte*>(data.data()), data.size()};
@@ -314,11 +331,12 @@ std::optional<Result<std::size_t>> HostFileHandle::write_at_once(
         (flags_ & (O_SYNC | O_DSYNC)) != 0 || node_->tree().pace.slow()) {
         return std::nullopt;
     }
-    auto write = prepare_write(offset);
+    auto write = prepare_write(offset, size);
     if (!write) {
         return write.error();
     }
-    write.value().run(std::span(places).first(data.size()), node_->tree().pace);
+    const auto all = std::span(places).first(data.size());
+    write.value().run(first_of(all, write.value().claim.bytes), node_->tree().pace);
     return conclude(*node_, write.value(), request.caller());
 }
 

@@ -19,6 +19,7 @@ struct HostWrite {
     FdRef fd;
     std::uint64_t offset = 0;  // of no meaning if it appends
     bool append = false;       // where the end of the file is then, whoever else appends
+    HostNode::Claim claim{};   // what the quota lets it do
     std::size_t done = 0;
     std::error_code failure{};  // why no more is done
     HostPace::Clock::time_point begun{}, ended{};
@@ -56,7 +57,7 @@ class HostFileHandle final : public Handle {
     [[nodiscard]] Result<FdRef> contents(bool write);
     [[nodiscard]] Result<FdRef> keep(FdRef& kept, bool write);
     [[nodiscard]] bool may_wait(int fd);
-    [[nodiscard]] Result<HostWrite> prepare_write(std::uint64_t offset);
+    [[nodiscard]] Result<HostWrite> prepare_write(std::uint64_t offset, std::uint64_t size);
 
     const HostNodePtr node_;
     const int flags_;

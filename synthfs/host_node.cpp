@@ -36,6 +36,9 @@ HostNode::HostNode(std::shared_ptr<HostTree> tree, const Found& found, std::uint
 }
 
 HostNode::~HostNode() {
+    if (unlinked_bytes_) {
+        count(-static_cast<std::int64_t>(*unlinked_bytes_));
+    }
     tree_->pinned_files -= pinned_ ? 1 : 0;
     const auto by_id = tree_->by_id.find(id_);
     if (by_id != tree_->by_id.end() && by_id->second == this) {

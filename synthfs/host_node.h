@@ -93,12 +93,23 @@ class HostNode final : public Node {
     // The contents were read, or written by `caller` (null: read).
     void note_read() { stat_valid_ = false; }
     [[nodiscard]] Result<> note_write(const Caller& caller);
+    // How many of `size` bytes may be written to `fd`, a descriptor of the contents, and what the
+    // quota has put by for them; EDQUOT if none. A claim is settled when the write is done.
+    struct Claim {
+        std::uint64_t bytes = 0, reserved = 0;
+        bool counted = false;
+    };
+    [[nodiscard]] Result<Claim> claim(int fd, std::uint64_t offset, std::uint64_t size,
+                                      bool append);
+    void settle(int fd, const Claim& claim);
     // Up to `limit` entries; next_offset is left 0.
     [[nodiscard]] Result<std::vector<DirEntry>> list(std::size_t limit);
     // All of them, from another thread's reading if they may have to come from the disk.
     void list_all(Reply<std::vector<DirEntry>> reply);
 
   private:
+    friend class BlockTally;
+
     // One known name. A root, and a file without names, has none.
     struct Place {
         HostNodePtr parent;
@@ -137,6 +148,9 @@ class HostNode final : public Node {
     void touch() { stat_valid_ = false; }
     [[nodiscard]] std::uint32_t version(const struct stat& now) const;
 
+    // The quota (host_quota.cpp).
+    void count(std::int64_t bytes);
+
     // What is there (host_lookup.cpp).
     [[nodiscard]] std::vector<FdRef> layers_without(const std::string& name);
     [[nodiscard]] Result<HostNodePtr> lookup(const std::string& name);
@@ -172,6 +186,7 @@ class HostNode final : public Node {
                                               int flags, mode_t mode, gid_t gid);
     [[nodiscard]] Result<HostNodePtr> make(const Caller& caller, const std::string& name,
                                            NewFile file);
+    [[nodiscard]] GuestAttr attr_of_new(const Caller& caller, const NewFile& file) const;
     [[nodiscard]] Result<HostNodePtr> make_mapped(const std::string& name, const GuestAttr& attr,
                                                   const std::string& contents);
     [[nodiscard]] Result<HostNodePtr> make_direct(const Caller& caller, const std::string& name,
@@ -212,7 +227,10 @@ class HostNode final : public Node {
     FdRef pinned_;               // of a file without known names
     GuestAttr attr_;             // mapped trees only
     bool may_have_capability_ = true;
-    bool stream_ = false;  // known once it was opened
+    unsigned claims_ = 0;        // of writes under way
+    std::uint64_t counted_ = 0;  // the file's blocks, in bytes, as the quota knows them meanwhile
+    std::optional<std::uint64_t> unlinked_bytes_;  // of a file without names: what it counts there
+    bool stream_ = false;                          // known once it was opened
     // A directory that was not in the host's memory when it was found, and has not been listed.
     bool cold_ = false;
     struct stat stat_ {};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "synthfs/host_node.h"
+#include "synthfs/host_quota.h"
 
 namespace ennead::synthfs {
 
@@ -56,6 +57,12 @@ Result<> HostNode::rename_child(const std::string& name, HostNode& to,
         if (auto ready = replaced->prepare_removal(kOwnReference); !ready) {
             return ready;
         }
+    }
+    BlockTally tally(*tree_);
+    tally.watch(*this);
+    tally.watch(to);
+    if (replaced != nullptr) {
+        tally.watch(*replaced);
     }
     Result<> done = success();
     if (mapped()) {

@@ -18,6 +18,7 @@
 #include "synthfs/host_pace.h"
 #include "synthfs/offload.h"
 #include "synthfs/overlay_work.h"
+#include "synthfs/quota.h"
 
 namespace ennead::synthfs {
 
@@ -78,6 +79,10 @@ struct HostTree {
     std::unique_ptr<OverlayWork> work;
     std::shared_ptr<Offload> offload;  // null: everything is done on the spot
     HostPace pace;                     // of writes
+    std::shared_ptr<Quota> quota;      // null: none
+    [[nodiscard]] Quota::Kind quota_kind() const {
+        return mode == HostMode::mapped ? Quota::Kind::layer : Quota::Kind::bind;
+    }
     FdCache fds;
     std::size_t kept_descriptors = 0;  // held by open handles besides the cache's
     std::size_t pinned_files = 0;      // held after their removal, each with a descriptor

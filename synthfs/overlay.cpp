@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "synthfs/host_node.h"
+#include "synthfs/host_quota.h"
 #include "synthfs/overlay_copy.h"
 #include "synthfs/overlay_work.h"
 
@@ -102,6 +103,10 @@ Result<NodePtr> make_overlay(std::vector<int> lower_fds, int upper_fd, OverlayOp
     }
     tree->hidden_device = options.hidden_device;
     tree->offload = std::move(options.offload);
+    if (tree->upper && options.quota) {
+        options.quota->add_layer([top = tree->layers.front()] { return count_blocks(top->get()); });
+        tree->quota = std::move(options.quota);
+    }
     tree->sync_copies = options.sync_copies;
     tree->rename_copy_files = options.rename_copy_files;
     tree->rename_copy_bytes = options.rename_copy_bytes;

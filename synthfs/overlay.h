@@ -13,6 +13,7 @@
 
 #include "synthfs/node.h"
 #include "synthfs/offload.h"
+#include "synthfs/quota.h"
 
 namespace ennead::synthfs {
 
@@ -34,6 +35,7 @@ struct OverlayOptions {
     // Does what may wait for the disk: reads of what the host has not in memory, and fsync. Null:
     // it is done on the spot.
     std::shared_ptr<Offload> offload = nullptr;
+    std::shared_ptr<Quota> quota = nullptr;  // what is added to the scratch layer counts there
 };
 
 // `lower_fds` are the read-only layers, topmost first, which must not change; `upper_fd` is the

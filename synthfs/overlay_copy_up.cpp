@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "synthfs/host_node.h"
+#include "synthfs/host_quota.h"
 #include "synthfs/overlay_copy.h"
 
 namespace ennead::synthfs {
@@ -82,6 +83,10 @@ Result<> HostNode::copy_up_dir() {
     if (!st || !from || !parent) {
         return !st ? st.error() : !from ? from.error() : parent.error();
     }
+    BlockTally tally(*tree_);
+    if (auto room = tally.want(); !room) {
+        return room;
+    }
     GuestAttr attr = attr_;
     attr.path = path_;
     OverlayWork& work = *tree_->work;
@@ -110,6 +115,7 @@ Result<> HostNode::copy_up_dir() {
     layer_ = 0;
     set_id(copy.value());
     layers_[0].put(tree_->fds, share(std::move(made.value().fd)));
+    tally.made(*this);
     return success();
 }
 
@@ -117,6 +123,12 @@ Result<> HostNode::copy_up_file(std::uint64_t keep) {
     const auto st = host_stat();
     if (!st) {
         return st.error();
+    }
+    BlockTally tally(*tree_);
+    constexpr std::uint64_t kUnit = 512;  // of st_blocks
+    const auto blocks = static_cast<std::uint64_t>(st.value().st_blocks) * kUnit;
+    if (auto room = tally.want(std::max<std::uint64_t>(std::min(keep, blocks), 1)); !room) {
+        return room;
     }
     GuestAttr attr = attr_;
     attr.path = path_;
@@ -164,6 +176,7 @@ Result<> HostNode::copy_up_file(std::uint64_t keep) {
     } else {
         write_fd_.put(tree_->fds, std::move(shared));
     }
+    tally.made(*this);
     return success();
 }
 
