@@ -123,7 +123,7 @@ $(BUILD)/tests/synthfs_test: $(call objects,$(call sources,tests/synthfs)) $(cal
 $(BUILD)/tests/p9_test: $(call objects,$(call sources,tests/p9)) $(call library,p9) $(call library,synthfs)
 $(BUILD)/tests/srv_test: $(call objects,$(call sources,tests/srv) $(filter-out %/main.cpp,$(SERVER_SOURCES)) \
                              $(wildcard srv/ennead-vm/disk_*.cpp) \
-                             $(addprefix srv/ennead-vm/,jit_dir.cpp guest_namespace.cpp slow_io.cpp tree_source.cpp \
+                             $(addprefix srv/ennead-vm/,jit_dir.cpp guest_namespace.cpp io_limit.cpp slow_io.cpp tree_source.cpp \
                                                         wait_readable.cpp)) \
                          $(call library,p9) $(call library,synthfs) $(call library,vmcore)
 

@@ -46,6 +46,9 @@ std::string StartMessage::encode() const {
     }
     line("bootmenu", boot_menu);
     line("biosdebug", bios_debug ? "on" : "off");
+    if (limits_fd >= 0) {
+        line("limits", std::to_string(limits_fd));
+    }
     if (seed) {
         line("seed", std::to_string(*seed));
     }
@@ -125,6 +128,8 @@ Checked<StartMessage> StartMessage::decode(std::string_view text) {
             message.memory_bytes = number.value();
         } else if (key == "seed") {
             message.seed = number.value();
+        } else if (key == "limits") {
+            message.limits_fd = fd;
         } else if (key == "kernel") {
             message.kernel_fd = fd;
         } else if (key == "bios") {

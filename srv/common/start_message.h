@@ -29,6 +29,7 @@ struct StartMessage {
     std::uint64_t memory_bytes = 0;
     std::string engine = "jit";  // or interp
     std::string command_line;
+    int limits_fd = -1;                   // a LimitsPage; -1: none
     int kernel_fd = -1;                   // readable file
     int bios_fd = -1;                     // readable file; -1: the kernel is entered directly
     std::string boot_menu = "choice";     // of the BIOS: off, choice, on

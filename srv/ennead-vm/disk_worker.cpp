@@ -10,8 +10,11 @@ namespace ennead::srv {
 using vmcore::BlockRequest;
 using Kind = BlockRequest::Kind;
 
-DiskWorker::DiskWorker(std::unique_ptr<DiskImage> image, Done done)
-    : image_(std::move(image)), done_(std::move(done)), thread_([this] { loop(); }) {}
+DiskWorker::DiskWorker(std::unique_ptr<DiskImage> image, std::shared_ptr<IoLimit> limit, Done done)
+    : image_(std::move(image)),
+      limit_(std::move(limit)),
+      done_(std::move(done)),
+      thread_([this] { loop(); }) {}
 
 void DiskWorker::submit(BlockRequest request) {
     const std::lock_guard lock(mutex_);
@@ -57,10 +60,19 @@ void DiskWorker::loop() {
         }
         BlockRequest request = std::move(requests_.front());
         requests_.pop_front();
+        await_turn(lock, request);
         lock.unlock();
         const int errnum = carry_out(request);
         done_(std::move(request), errnum);
         lock.lock();
+    }
+}
+
+// Nobody waits for a disk that is being closed.
+void DiskWorker::await_turn(std::unique_lock<std::mutex>& lock, const BlockRequest& request) {
+    if (limit_ && limit_->on()) {
+        const auto when = limit_->operation(request.data.size());
+        wake_.wait_until(lock, when, [this] { return quit_ || closing_; });
     }
 }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "srv/ennead-vm/disk_image.h"
+#include "srv/ennead-vm/io_limit.h"
 
 namespace ennead::srv {
 
@@ -19,7 +20,8 @@ class DiskWorker {
     // Called on the worker's thread; `request.data` is what was read, `errnum` 0 if it went well.
     using Done = std::function<void(vmcore::BlockRequest request, int errnum)>;
 
-    DiskWorker(std::unique_ptr<DiskImage> image, Done done);
+    // `limit` is asked how long each request has to wait; null: none does.
+    DiskWorker(std::unique_ptr<DiskImage> image, std::shared_ptr<IoLimit> limit, Done done);
     ~DiskWorker() { stop(); }
     DiskWorker(const DiskWorker&) = delete;
     DiskWorker& operator=(const DiskWorker&) = delete;
@@ -34,9 +36,11 @@ class DiskWorker {
 
   private:
     void loop();
+    void await_turn(std::unique_lock<std::mutex>& lock, const vmcore::BlockRequest& request);
     [[nodiscard]] int carry_out(vmcore::BlockRequest& request);
 
     std::unique_ptr<DiskImage> image_;  // the worker's thread alone
+    const std::shared_ptr<IoLimit> limit_;
     Done done_;
     std::mutex mutex_;  // guards the following
     std::deque<vmcore::BlockRequest> requests_;

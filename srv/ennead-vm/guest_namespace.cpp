@@ -55,6 +55,7 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
                                            .hidden = message.hidden,
                                            .hidden_device = message.hidden_device,
                                            .offload = offload_,
+                                           .quota = quota_,
                                            .when_readable = wait_readable(io_, tree_)});
             break;
         case Kind::tree:
@@ -69,7 +70,8 @@ Checked<NodePtr> GuestNamespace::make_element(const NamespaceMessage& message,
             made = synthfs::make_overlay(std::move(layers), scratch,
                                          {.hidden = message.hidden,
                                           .hidden_device = message.hidden_device,
-                                          .offload = offload_});
+                                          .offload = offload_,
+                                          .quota = quota_});
             break;
         }
     }

@@ -15,6 +15,7 @@
 #include "srv/common/namespace_message.h"
 #include "synthfs/namespace.h"
 #include "synthfs/offload.h"
+#include "synthfs/quota.h"
 
 namespace ennead::srv {
 
@@ -26,6 +27,9 @@ class GuestNamespace {
     GuestNamespace(boost::asio::io_context& io, std::recursive_mutex& tree,
                    std::shared_ptr<synthfs::Offload> offload)
         : io_(io), tree_(tree), offload_(std::move(offload)), names_(synthfs::Namespace::make()) {}
+
+    // What is added to the host's disks counts there; to be called before change().
+    void set_quota(std::shared_ptr<synthfs::Quota> quota) { quota_ = std::move(quota); }
 
     [[nodiscard]] synthfs::NodePtr root() const { return names_->root(); }
 
@@ -44,6 +48,7 @@ class GuestNamespace {
     boost::asio::io_context& io_;
     std::recursive_mutex& tree_;
     const std::shared_ptr<synthfs::Offload> offload_;
+    std::shared_ptr<synthfs::Quota> quota_;  // null: none
     const std::shared_ptr<synthfs::Namespace> names_;
     Elements elements_;  // what is bound now, by the server's numbers
 };

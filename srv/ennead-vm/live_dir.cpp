@@ -70,8 +70,13 @@ Fault wrong_state(RunState state) {
     return make_fault(EBUSY, "the machine is %s", name);
 }
 
-LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree)
-    : io_(io), on_vcpu_(io), guest_root_(guest_root), trace_(on_vcpu_, io, error_sink()) {
+LiveDir::LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree,
+                 std::shared_ptr<const LimitsPage> limits)
+    : io_(io),
+      on_vcpu_(io),
+      guest_root_(guest_root),
+      limits_(std::move(limits)),
+      trace_(on_vcpu_, io, error_sink()) {
     console_ = make_console();
     com_[0] = make_com(0, "com1");
     com_[1] = make_com(1, "com2");
@@ -378,6 +383,9 @@ void LiveDir::count(std::function<void(Counters)> then) {
             counters.emplace_back("9p_requests", p9.requests);
             counters.emplace_back("9p_bytes_in", p9.bytes_in);
             counters.emplace_back("9p_bytes_out", p9.bytes_out);
+            counters.emplace_back("io_delayed", limits_->io_delayed);
+            counters.emplace_back("io_delay_us", limits_->io_delay_us);
+            counters.emplace_back("disk_refused", limits_->disk.refused);
             then(std::move(counters));
         });
 }
@@ -398,6 +406,7 @@ synthfs::NodePtr LiveDir::make_stats() {
                      zero != zeros_.end() && zero->second <= value ? value - zero->second : value);
             }
             line("rss", resident_bytes());
+            line("disk_used", limits_->disk.limit != 0 ? limits_->disk.used() : 0);
             reply(std::move(text));
         });
     };

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "srv/common/limits_page.h"
 #include "srv/ennead-vm/guest_root.h"
 #include "srv/ennead-vm/on_vcpu.h"
 #include "srv/ennead-vm/trace_file.h"
@@ -26,14 +27,15 @@ namespace ennead::srv {
 //   instructions  `instructions n`, since power-on
 //   ctl     `pause` `resume` `step [n]` `reset` `stop` `powerdown` `nmi` `trace` `notrace`
 //   events  `running`, `paused`, `off reason cputime_ns instructions`; `breakpoint address kinds`
-//           before the `paused` that comes of it; and for every failed operation here
+//           before the `paused` that comes of it; `limit disk`; and for every failed operation here
 //           `error errno file column 'command' 'text'` (column -1: none), told before the operation
 //           answers
 // I/O thread only.
 class LiveDir {
   public:
     // `tree`: what the guest has for its root, shown as `root`.
-    LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree);
+    LiveDir(boost::asio::io_context& io, GuestRoot& guest_root, synthfs::NodePtr tree,
+            std::shared_ptr<const LimitsPage> limits);
 
     // To be called once, before anything is served or the guest runs.
     void attach(vmcore::Vcpu& vcpu) { on_vcpu_.attach(vcpu); }
@@ -49,6 +51,8 @@ class LiveDir {
                        std::uint64_t instructions);
     void breakpoint_hit(const vmcore::BreakpointHit& hit);
     void input_room();
+    // The guest was refused something since it has all that it may have.
+    void limit_reached(const std::string& what) { events_->append("limit " + what + '\n'); }
     // A line for the VM's `error` file that no operation on a file caused.
     void report(const std::string& file, int errnum, std::string text);
 
@@ -69,6 +73,7 @@ class LiveDir {
     boost::asio::io_context& io_;
     OnVcpu on_vcpu_;
     GuestRoot& guest_root_;
+    const std::shared_ptr<const LimitsPage> limits_;
     std::shared_ptr<synthfs::StreamFile> console_, com_[2], events_;
     TraceFile trace_;
     std::map<std::string, vmcore::u64> zeros_;  // what counters of `stats` stood at when zeroed

@@ -118,6 +118,9 @@ Checked<> VmProcess::build(const StartMessage& message) {
         config.initrds.push_back({std::move(initrd.value()), each.name});
     }
     config.disks_first = message.disks_first;
+    if (auto taken = take_limits(message.limits_fd); !taken) {
+        return taken.error();
+    }
     if (auto opened = open_disks(message, config); !opened) {
         return opened.error();
     }
@@ -147,9 +150,9 @@ Checked<> VmProcess::build(const StartMessage& message) {
     }
     const std::string name = "vm" + std::to_string(message.vm);
     guest_root_ = std::make_unique<GuestRoot>(
-        tree_, names_.root(), name, most_files(message.memory_bytes),
+        io_, tree_, names_.root(), name, most_files(message.memory_bytes), io_limit_,
         [name](p9::LogLevel, std::string_view line) { log_line(name + " " + std::string(line)); });
-    live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root());
+    live_ = std::make_unique<LiveDir>(io_, *guest_root_, names_.root(), limits_);
 
     const std::vector<vmcore::u8> kernel_start(
         config.kernel.begin(),
@@ -193,6 +196,21 @@ Checked<> VmProcess::build(const StartMessage& message) {
     return synthfs::success();
 }
 
+Checked<> VmProcess::take_limits(int fd) {
+    if (fd >= 0) {
+        auto page = map_limits(Fd(fd));
+        if (!page) {
+            return page.error();
+        }
+        limits_ = std::move(page.value());
+    }
+    io_limit_ = std::make_shared<IoLimit>(limits_);
+    names_.set_quota(std::make_shared<synthfs::Quota>(
+        std::shared_ptr<synthfs::QuotaCounters>(limits_, &limits_->disk),
+        [this] { boost::asio::post(io_, [this] { live_->limit_reached("disk"); }); }));
+    return synthfs::success();
+}
+
 Checked<> VmProcess::open_disks(const StartMessage& message, vmcore::MachineConfig& config) {
     for (const StartMessage::Disk& each : message.disks) {
         auto image = each.layer_fd < 0 ? DiskImage::write_through(Fd(each.image_fd))
@@ -208,7 +226,7 @@ Checked<> VmProcess::open_disks(const StartMessage& message, vmcore::MachineConf
                                            .read_only = false,
                                            .serial = "ennead-" + name}});
         disks_[each.number] = std::make_unique<DiskWorker>(
-            std::move(image.value()),
+            std::move(image.value()), io_limit_,
             [this, number = each.number](vmcore::BlockRequest request, int errnum) {
                 disk_done(number, std::move(request), errnum);
             });

@@ -13,10 +13,12 @@
 #include <optional>
 
 #include "p9/stream.h"
+#include "srv/common/limits_page.h"
 #include "srv/common/start_message.h"
 #include "srv/ennead-vm/disk_worker.h"
 #include "srv/ennead-vm/guest_namespace.h"
 #include "srv/ennead-vm/guest_root.h"
+#include "srv/ennead-vm/io_limit.h"
 #include "srv/ennead-vm/live_dir.h"
 #include "srv/ennead-vm/slow_io.h"
 #include "vmcore/machine/pc.h"
@@ -41,6 +43,7 @@ class VmProcess {
     synthfs::Checked<> open_disks(const StartMessage& message, vmcore::MachineConfig& config);
     void await_names();
     void disk_done(unsigned number, vmcore::BlockRequest request, int errnum);
+    synthfs::Checked<> take_limits(int fd);
     void close_disks(std::function<void()> then);
 
     // Ends when the vCPU thread has ended: it posts here.
@@ -49,6 +52,8 @@ class VmProcess {
     // I/O thread, which serves `root`, changes the name space and brings late answers.
     std::recursive_mutex tree_;
     const std::shared_ptr<SlowIo> slow_io_ = std::make_shared<SlowIo>(io_, tree_);
+    std::shared_ptr<LimitsPage> limits_ = std::make_shared<LimitsPage>();
+    std::shared_ptr<IoLimit> io_limit_;
     GuestNamespace names_{io_, tree_, slow_io_};
     std::unique_ptr<boost::asio::posix::stream_descriptor> names_socket_;
     std::unique_ptr<GuestRoot> guest_root_;

@@ -260,6 +260,8 @@ void RemoteMachine::event(const std::string& line) {
         hooks_.paused();
     } else if (event.verb() == "breakpoint" && event.arg_count() == 2) {
         hooks_.breakpoint(event.rest());
+    } else if (event.verb() == "limit" && event.arg_count() == 1) {
+        hooks_.limit(event.rest());
     } else if (event.verb() == "off" && event.arg_count() == 3) {
         off_ = Off{.reason = event.arg(0).text};
         if (const auto cpu = synthfs::parse_number(event.arg(1))) {

@@ -36,6 +36,7 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
         std::function<void()> paused;
         // `address kinds`; `paused` comes next.
         std::function<void(const std::string&)> breakpoint;
+        std::function<void(const std::string&)> limit;  // what the guest has all of
         // Told when the console has been read to its end, so nothing that the guest printed comes
         // after it.
         std::function<void(Off)> off;

@@ -76,6 +76,9 @@ Checked<std::unique_ptr<VmProcess>> VmProcess::spawn(boost::asio::io_context& io
     if (grants.bios) {
         message.bios_fd = grant(std::move(grants.bios));
     }
+    if (grants.limits) {
+        message.limits_fd = grant(std::move(grants.limits));
+    }
     for (Grants::Initrd& initrd : grants.initrds) {
         message.initrds.push_back({grant(std::move(initrd.file)), std::move(initrd.name)});
     }

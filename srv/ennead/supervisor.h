@@ -32,6 +32,7 @@ struct Grants {
         Fd layer, map;  // empty: the image is written through
     };
     std::vector<Disk> disks;
+    Fd limits;  // may be empty
 };
 
 // The server's ends of the sockets to a process.

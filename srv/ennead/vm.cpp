@@ -173,8 +173,14 @@ Checked<std::shared_ptr<Vm>> Vm::make(VmServices& services, unsigned number, Set
     if (!directory || mkdirat(directory.get(), "upper", 0700) != 0) {
         return make_fault(errno, "scratch directory of VM %u: %s", number, std::strerror(errno));
     }
+    auto limits = make_limits();
+    if (!limits) {
+        return limits.error();
+    }
     auto vm = std::shared_ptr<Vm>(
         new Vm(services, number, std::move(settings), std::move(directory), parent));
+    vm->limits_ = std::move(limits.value());
+    vm->set_limits();
     auto console = ConsoleLog::make(
         vm->directory_.get(), vm->errors_->sink(),
         [weak = std::weak_ptr(vm)](RequestPtr request, std::span<const std::byte> data,
@@ -248,12 +254,30 @@ bool Vm::active() const {
 
 Checked<> Vm::configure(const std::vector<Command>& lines) {
     touch();
-    if (active()) {
+    const bool limits = std::ranges::all_of(
+        lines, [](const Command& line) { return Settings::is_limit(line.verb()); });
+    if (active() && !limits) {
         return make_fault(EBUSY, "settings are fixed while the machine is on");
     }
-    if (!nested_) {
-        return settings_.apply(lines);
+    auto changed = nested_ ? configure_nested(lines) : settings_.apply(lines);
+    if (changed) {
+        set_limits();
     }
+    return changed;
+}
+
+// What the process goes by from now on, and the next one from its start.
+void Vm::set_limits() {
+    LimitsPage& page = *limits_.page;
+    page.disk.limit = settings_.disk_limit();
+    if (settings_.disk_limit() == 0) {
+        page.disk.binds = 0;  // nothing is counted any more
+    }
+    page.io_operations = settings_.io_limit().operations;
+    page.io_bytes = settings_.io_limit().bytes;
+}
+
+Checked<> Vm::configure_nested(const std::vector<Command>& lines) {
     const auto above = parent();
     Settings next = settings_;
     if (auto applied = next.apply(lines); !applied || !above) {
@@ -326,6 +350,10 @@ std::string Vm::summary() const {
 
 Checked<Grants> Vm::open_grants() const {
     Grants grants;
+    grants.limits = Fd(fcntl(limits_.file.get(), F_DUPFD_CLOEXEC, 0));
+    if (!grants.limits) {
+        return make_fault(errno, "limits: %s", std::strerror(errno));
+    }
     auto kernel = open_image(settings_.kernel(), "kernel", services_.hidden);
     if (!kernel) {
         return kernel.error();
@@ -423,6 +451,7 @@ RemoteMachine::Hooks Vm::machine_hooks() {
                     }
                 },
             .breakpoint = [this](const std::string& what) { emit("breakpoint " + what); },
+            .limit = [this](const std::string& what) { emit("limit " + what); },
             .off = [this](const RemoteMachine::Off& off) { machine_off(off); },
             .error =
                 [this](synthfs::ErrorRecord record) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "srv/common/limits_page.h"
 #include "srv/ennead/console_log.h"
 #include "srv/ennead/remote_machine.h"
 #include "srv/ennead/served_trees.h"
@@ -65,7 +66,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     void set_name(std::string name);
 
     [[nodiscard]] const Settings& settings() const { return settings_; }
-    // EBUSY while the machine is active.
+    // EBUSY while the machine is active, but for its limits, which hold from then on.
     synthfs::Checked<> configure(const std::vector<synthfs::Command>& lines);
 
     // The VM whose guest had this one made; null for those at the top.
@@ -131,6 +132,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
     Vm(VmServices& services, unsigned number, Settings settings, Fd directory,
        const std::shared_ptr<Vm>& parent);
     synthfs::Checked<Grants> open_grants() const;
+    synthfs::Checked<> configure_nested(const std::vector<synthfs::Command>& lines);
+    void set_limits();
     // vm_nesting.cpp
     [[nodiscard]] std::size_t count_below() const;
     // Bytes that its process takes for the guest, and those of all below it but `except`.
@@ -169,6 +172,7 @@ class Vm : public std::enable_shared_from_this<Vm> {
     unsigned number_;
     std::string name_;
     Settings settings_;
+    SharedLimits limits_;
     Fd directory_;
     const std::weak_ptr<Vm> parent_;
     const bool nested_;

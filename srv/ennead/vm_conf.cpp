@@ -157,6 +157,35 @@ Checked<std::string> check_count(const Command& line) {
 // Levels of VMs in VMs, whose trees are handed on by the one above; and VMs, as at the top.
 constexpr std::uint64_t kMostNested = 8, kMostVms = 1'000'000;
 
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 60;
+
+Checked<std::string> check_disk_limit(const Command& line) {
+    const auto size = synthfs::parse_size(line.arg(0), {0, kMostBytes});
+    return size ? Checked<std::string>(synthfs::format_size(size.value()))
+                : at(size.error(), line, 1);
+}
+
+// OPERATIONS, or OPERATIONS BYTES.
+Checked<std::string> check_io_limit(const Command& line) {
+    constexpr std::uint64_t kMostOperations = 1'000'000'000;
+    if (line.arg_count() > 2) {
+        return at(make_fault(EINVAL, "iolimit is operations and bytes a second"), line, 3);
+    }
+    const auto operations = synthfs::parse_number(line.arg(0), {0, kMostOperations});
+    if (!operations) {
+        return at(operations.error(), line, 1);
+    }
+    std::uint64_t bytes = 0;
+    if (line.arg_count() == 2) {
+        const auto size = synthfs::parse_size(line.arg(1), {0, kMostBytes});
+        if (!size) {
+            return at(size.error(), line, 2);
+        }
+        bytes = size.value();
+    }
+    return std::to_string(operations.value()) + ' ' + synthfs::format_size(bytes);
+}
+
 Checked<std::string> check_seed(const Command& line) {
     const auto seed = synthfs::parse_number(line.arg(0));
     return seed ? Checked<std::string>(std::to_string(seed.value())) : at(seed.error(), line, 1);
@@ -189,6 +218,8 @@ constexpr std::array kKeys{
     Key{"cmdline",   Shape::rest_of_line, check_text},
     Key{"append",    Shape::rest_of_line, check_text},
     Key{"root",      Shape::word,         check_path},
+    Key{"disklimit", Shape::word,         check_disk_limit},
+    Key{"iolimit",   Shape::words,        check_io_limit},
     Key{"timeout",   Shape::word,         check_delay},
     Key{"nest",      Shape::word,         check_count<kMostNested>},
     Key{"cap",       Shape::word,         check_count<kMostVms>},
@@ -241,6 +272,8 @@ Settings::Settings(const Installation& installation)
           {"cmdline", ""},
           {"append", ""},
           {"root", installation.root},
+          {"disklimit", "0"},
+          {"iolimit", "0 0"},
           {"timeout", "0s"},
           {"nest", "0"},
           {"cap", "16"},
@@ -334,6 +367,19 @@ std::optional<std::uint64_t> Settings::seed() const {
 std::chrono::microseconds Settings::timeout() const {
     // It was checked before it was kept.
     return synthfs::parse_time({value("timeout"), 0}).value();
+}
+
+std::uint64_t Settings::disk_limit() const {
+    return synthfs::parse_size({value("disklimit"), 0}).value();
+}
+
+Settings::IoRate Settings::io_limit() const {
+    const auto both = words("iolimit");
+    return {synthfs::parse_number({both[0], 0}).value(), synthfs::parse_size({both[1], 0}).value()};
+}
+
+bool Settings::is_limit(std::string_view key) {
+    return key == "disklimit" || key == "iolimit";
 }
 
 unsigned Settings::nest() const {

@@ -64,6 +64,15 @@ class Settings {
     [[nodiscard]] bool host_write() const { return value("hostwrite") == "on"; }
     // How long the machine may be on; 0: for ever.
     [[nodiscard]] std::chrono::microseconds timeout() const;
+    // Bytes that the guest may add to the host's disks; 0: any.
+    [[nodiscard]] std::uint64_t disk_limit() const;
+    // What it may ask of the host's files and disks in a second; 0: any.
+    struct IoRate {
+        std::uint64_t operations = 0, bytes = 0;
+    };
+    [[nodiscard]] IoRate io_limit() const;
+    // Whether the key may be set while the machine is on.
+    [[nodiscard]] static bool is_limit(std::string_view key);
     // How deep below the VM others may be made by its guest, and how many in all.
     [[nodiscard]] unsigned nest() const;
     [[nodiscard]] std::uint64_t cap() const;

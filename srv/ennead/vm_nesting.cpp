@@ -29,6 +29,15 @@ synthfs::Fault over_limit(const Vm& above, std::uint64_t limit) {
                       synthfs::format_size(limit).c_str());
 }
 
+// Whether `limit` lets a VM have more than `most` does; 0 is no limit.
+bool exceeds(std::uint64_t limit, std::uint64_t most) {
+    return most != 0 && (limit == 0 || limit > most);
+}
+
+std::uint64_t lesser(std::uint64_t limit, std::uint64_t most) {
+    return exceeds(limit, most) ? most : limit;
+}
+
 }  // namespace
 
 bool Vm::is_in_family_of(const Vm& other) const {
@@ -80,6 +89,12 @@ Settings Vm::child_settings() const {
             [[maybe_unused]] const auto applied =
                 settings.apply("mem " + synthfs::format_size(at->memory_limit()));
         }
+        const Settings& above = at->settings_;
+        const Settings::IoRate rate = settings.io_limit(), most = above.io_limit();
+        [[maybe_unused]] const auto applied = settings.apply(
+            "disklimit " + synthfs::format_size(lesser(settings.disk_limit(), above.disk_limit())) +
+            "\niolimit " + std::to_string(lesser(rate.operations, most.operations)) + ' ' +
+            synthfs::format_size(lesser(rate.bytes, most.bytes)));
     }
     return settings;
 }
@@ -100,6 +115,19 @@ Checked<> Vm::check_child(const Settings& settings, const std::vector<Command>& 
     for (auto at = shared_from_this(); at; at = at->parent()) {
         if (settings.memory_bytes() > at->memory_limit()) {
             return at_key(over_limit(*at, at->memory_limit()), "mem", lines);
+        }
+        const Settings& above = at->settings_;
+        if (exceeds(settings.disk_limit(), above.disk_limit())) {
+            return at_key(make_fault(EDQUOT, "VM %u may have %s of disk", at->number(),
+                                     synthfs::format_size(above.disk_limit()).c_str()),
+                          "disklimit", lines);
+        }
+        const Settings::IoRate rate = settings.io_limit(), most = above.io_limit();
+        if (exceeds(rate.operations, most.operations) || exceeds(rate.bytes, most.bytes)) {
+            return at_key(make_fault(EDQUOT, "VM %u may have %llu operations and %s a second",
+                                     at->number(), static_cast<unsigned long long>(most.operations),
+                                     synthfs::format_size(most.bytes).c_str()),
+                          "iolimit", lines);
         }
     }
     return synthfs::success();
