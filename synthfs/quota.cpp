@@ -20,7 +20,6 @@ void change(std::atomic<std::uint64_t>& sum, std::int64_t bytes) {
 
 Quota::Quota(std::shared_ptr<QuotaCounters> counters, std::function<void()> when_full)
     : counters_(std::move(counters)), when_full_(std::move(when_full)) {
-    counters_->layers = 0;
     counters_->unlinked = 0;  // the host took them back when the process before ended
 }
 

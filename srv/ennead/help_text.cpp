@@ -52,6 +52,8 @@ Settings
     bios PATH   biosdebug on|off   bootmenu off|choice|on (Esc, in com1)
     disk0 PATH ... disk3 PATH (changes are the VM's own; `disk0 PATH rw`: the file's)
     kernel PATH   initrd PATH...   root PATH   cmdline TEXT (whole)   append TEXT (added)
+    disklimit SIZE (that the guest may add to the host's disks)   iolimit OPS BYTES (a second); 0: none.
+             These two may be set while it runs.
     timeout TIME (after start; 0: none)   nest N (levels of VMs its guest may make)   cap N (how many)
     hostwrite off|on (root/ can be written)
     seed NUMBER (of the random device)

@@ -6,7 +6,7 @@ mount_tree
 
 n=$(new_vm mem=64M append=quiet)
 same "$(state $n)" new "state of a new machine"
-same "$(grep -c . "$mnt/$n/conf")" 21 "lines of conf"
+same "$(grep -c . "$mnt/$n/conf")" 23 "lines of conf"
 holds "conf has the mem given to new" grep -qx 'mem 64M' "$mnt/$n/conf"
 holds "conf has the append given to new" grep -qx 'append quiet' "$mnt/$n/conf"
 echo 'mem 96M' >"$mnt/$n/conf"

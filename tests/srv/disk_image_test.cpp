@@ -175,7 +175,7 @@ TEST_F(DiskImages, worker_does_requests_in_order_and_closes_after_them) {
     std::condition_variable wake;
     std::vector<std::pair<std::uint64_t, int>> done;
     bool closed = false;
-    DiskWorker worker(std::move(open().value()), [&](vmcore::BlockRequest r, int errnum) {
+    DiskWorker worker(std::move(open().value()), nullptr, [&](vmcore::BlockRequest r, int errnum) {
         const std::lock_guard lock(mutex);
         done.emplace_back(r.id, errnum);
         if (r.kind == vmcore::BlockRequest::Kind::read) {

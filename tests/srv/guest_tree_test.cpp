@@ -252,6 +252,21 @@ TEST_F(GuestTree, a_child_has_no_more_memory) {
     EXPECT_NE(cat("5/conf").find("mem 64M\n"), std::string::npos) << cat("5/conf");
 }
 
+TEST_F(GuestTree, a_childs_limits_are_no_larger_than_those_above) {
+    ASSERT_EQ(make_below(), "3");
+    EXPECT_EQ(say("disklimit 7G\niolimit 9 9G", "3/conf"), 0);
+    ASSERT_EQ(echo("disklimit 1G\niolimit 0 5M", "1/conf"), 0);
+    ASSERT_EQ(make_below(), "4");
+    EXPECT_NE(cat("4/conf").find("disklimit 1G\niolimit 0 5M\n"), std::string::npos);
+    for (const char* bad : {"disklimit 2G", "disklimit 0", "iolimit 0 6M", "iolimit 5"}) {
+        EXPECT_EQ(say(bad, "4/conf"), EDQUOT) << bad;
+    }
+    EXPECT_EQ(say("disklimit 512M\niolimit 100 5M", "4/conf"), 0) << see("4/error");
+    // Its own are not the guest's to change.
+    EXPECT_NE(say("disklimit 2G", "1/conf"), 0);
+    EXPECT_EQ(say("set disklimit 2G", "1/ctl"), EPERM);
+}
+
 TEST_F(GuestTree, a_childs_sources_are_in_the_guests_tree) {
     ASSERT_EQ(make_below(), "3");
     const auto mounted = synthfs::Directory::make({.mode = 0755});

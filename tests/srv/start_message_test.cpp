@@ -17,6 +17,7 @@ StartMessage full() {
     message.bios_fd = 12;
     message.boot_menu = "off";
     message.bios_debug = true;
+    message.limits_fd = 17;
     message.seed = ~std::uint64_t{0};
     message.initrds = {{6, "initrd.gz"}, {11, "it's a module"}};
     message.disks = {{0, 13, 14, 15}, {3, 16}};
@@ -33,6 +34,7 @@ void expect_same(const StartMessage& a, const StartMessage& b) {
     EXPECT_EQ(a.bios_fd, b.bios_fd);
     EXPECT_EQ(a.boot_menu, b.boot_menu);
     EXPECT_EQ(a.bios_debug, b.bios_debug);
+    EXPECT_EQ(a.limits_fd, b.limits_fd);
     EXPECT_EQ(a.seed, b.seed);
     EXPECT_EQ(a.initrds, b.initrds);
     EXPECT_EQ(a.disks, b.disks);
@@ -64,7 +66,7 @@ TEST(StartMessage, is_lines_of_key_and_value) {
     message.command_line = "a b";
     EXPECT_EQ(message.encode(),
               "vm 7\nmem 3221225472\nengine interp\ncmdline 'a b'\n"
-              "bios 12\nbootmenu off\nbiosdebug on\nseed 18446744073709551615\n"
+              "bios 12\nbootmenu off\nbiosdebug on\nlimits 17\nseed 18446744073709551615\n"
               "initrd 6 initrd.gz\ninitrd 11 'it''s a module'\n"
               "disk 0 13 14 15\ndisk 3 16\nbootfirst disks\n"
               "kernel 5\n");
@@ -94,6 +96,7 @@ TEST(StartMessage, what_it_does_not_know_is_refused) {
                              "biosdebug choice\n",
                              "bios x\n",
                              "seed x\n",
+                             "limits x\n",
                              "vm 4294967296\n",
                              "mem 18446744073709551616\n",
                              "mem 128M\n",

@@ -43,7 +43,8 @@ TEST_F(SettingsTest, defaults_are_every_key_in_order) {
               "mem 128M\ncpus 1\nengine jit\nboot direct\nbios /lib/bios\nbiosdebug off\n"
               "bootmenu choice\nkernel /lib/bzImage\ninitrd ''\n"
               "disk0 ''\ndisk1 ''\ndisk2 ''\ndisk3 ''\n"
-              "cmdline ''\nappend ''\nroot /lib/root\ntimeout 0s\nnest 0\ncap 16\n"
+              "cmdline ''\nappend ''\nroot /lib/root\n"
+              "disklimit 0\niolimit 0 0\ntimeout 0s\nnest 0\ncap 16\n"
               "seed ''\nhostwrite off\n");
     EXPECT_EQ(settings.memory_bytes(), 128u << 20);
     EXPECT_EQ(settings.kernel(), "/lib/bzImage");
@@ -106,6 +107,27 @@ TEST_F(SettingsTest, seed_is_a_number_or_none) {
     }
     EXPECT_EQ(apply("seed ''"), 0);
     EXPECT_EQ(settings.seed(), std::nullopt);
+}
+
+TEST_F(SettingsTest, limits_are_sizes_and_rates) {
+    EXPECT_EQ(settings.disk_limit(), 0u);
+    EXPECT_EQ(apply("disklimit 1536M\niolimit 500 20M"), 0);
+    EXPECT_EQ(settings.disk_limit(), 1536u << 20);
+    EXPECT_EQ(settings.io_limit().operations, 500u);
+    EXPECT_EQ(settings.io_limit().bytes, 20u << 20);
+    EXPECT_EQ(line("iolimit"), "500 20M");
+    EXPECT_EQ(apply("iolimit 7"), 0);
+    EXPECT_EQ(line("iolimit"), "7 0");
+    for (const char* bad : {"disklimit -1", "disklimit 1 2", "disklimit all", "iolimit x",
+                            "iolimit 1 x", "iolimit 1 2 3", "iolimit 5M 1"}) {
+        EXPECT_EQ(apply(bad), EINVAL) << bad;
+    }
+    EXPECT_EQ(line("disklimit"), "1536M");
+    EXPECT_EQ(apply("disklimit ''\niolimit"), 0);
+    EXPECT_EQ(settings.disk_limit(), 0u);
+    EXPECT_EQ(line("iolimit"), "0 0");
+    EXPECT_TRUE(Settings::is_limit("disklimit") && Settings::is_limit("iolimit"));
+    EXPECT_FALSE(Settings::is_limit("mem"));
 }
 
 TEST_F(SettingsTest, hostwrite_is_on_or_off) {
