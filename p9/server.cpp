@@ -213,7 +213,8 @@ void Session::detach_all(bool silent) {
     for (const auto& [tag, op] : ops) {
         op->detach(silent);
     }
-    for (const auto& [tag, op] : ops) {
+    for (const auto& entry : ops) {
+        const OpPtr& op = entry.second;
         guarded(op, [&] {
             op->cancel();
             if (op->frame().type == Type::tflush) {

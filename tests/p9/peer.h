@@ -109,6 +109,18 @@ class Peer {
                 reply_ = Buffer(space_ != 0 ? space_ : want);
                 return reply_.span();
             }
+            std::span<const std::span<std::byte>> reply_places() override { return peer_.places_; }
+            void done_in_place(std::size_t size) override {
+                Buffer reply(size);
+                std::size_t at = 0;
+                for (const std::span<std::byte> place : peer_.places_) {
+                    const auto part = place.first(std::min(place.size(), size - at));
+                    std::copy(part.begin(), part.end(), reply.span().begin() + at);
+                    at += part.size();
+                }
+                reply_ = std::move(reply);
+                done(size);
+            }
             void done(std::size_t size) override {
                 if (alive_.expired()) {
                     ADD_FAILURE() << "answer after the end of the server";
@@ -132,7 +144,18 @@ class Peer {
             std::uint16_t tag_;
             std::size_t space_;
         };
+        // Gone when the server has taken the request: whoever writes there later is seen by ASan.
+        std::vector<Buffer> memory;
+        for (std::size_t room = place_size == 0 ? 0
+                                : space != 0    ? space
+                                                : server->msize();
+             room > 0;) {
+            memory.emplace_back(std::min(place_size, room));
+            places_.emplace_back(memory.back().span());
+            room -= memory.back().size();
+        }
         server->request(std::make_unique<Recorded>(*this, frame, tag, space));
+        places_.clear();
     }
     template <class T>
     void send(const T& message, std::uint16_t tag, std::size_t space = 0) {
@@ -208,6 +231,9 @@ class Peer {
     }
 
     std::unique_ptr<Server> server;
+    // Replies may be put straight into places of this size (Exchange::reply_places); 0: they may
+    // not.
+    std::size_t place_size = 0;
     std::deque<Answer> answers;
     std::vector<std::string> log;
     LogLevel worst = LogLevel::trace;
@@ -215,6 +241,7 @@ class Peer {
     std::string reason;
 
   private:
+    std::vector<std::span<std::byte>> places_;
     std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 
