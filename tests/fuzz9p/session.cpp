@@ -146,8 +146,8 @@ class Session {
     void open(std::uint32_t fid, std::uint8_t mode) {
         has(kPlain) ? send(p9::Topen{fid, mode}) : send(p9::Tlopen{fid, mode});
     }
-    // What inputs would hardly come to by themselves: fid 0 is the root, 1 a file, 2 a directory, 3 a
-    // file in it that is open, 4 the first one once more, open to be written. 5 and 6 are free.
+    // What inputs would hardly come to by themselves: fid 0 is the root, 1 a file, 2 a directory, 3
+    // a file in it that is open, 4 the first one once more, open to be written. 5 and 6 are free.
     void begin() {
         send(p9::Tversion{64 * 1024, has(kPlain) ? p9::kVersionPlain : p9::kVersion});
         send(p9::Tattach{0, p9::kNoFid, "root", "", 0});
@@ -235,16 +235,14 @@ class Session {
 
     void give(const Buffer& frame, std::size_t space) {
         const std::uint16_t tag = p9::test::tag_of(frame.span());
-        if (frame.size() >= p9::kHeaderSize) {
-            const auto type = static_cast<Type>(frame.span()[4]);
-            asked_.emplace(tag, type);
-            if (type == Type::tversion) {
-                may_drop_all_ = true;
-            } else if (const auto decoded = p9::decode(frame.span()); decoded) {
-                if (const auto* flush = std::get_if<p9::Tflush>(&decoded.value().message)) {
-                    may_drop_[flush->oldtag] = true;
-                }
+        if (const auto decoded = p9::decode(frame.span()); decoded) {
+            const p9::Message& message = decoded.value().message;
+            for (auto& [number, asked] : asked_) {
+                const auto* flush = std::get_if<p9::Tflush>(&message);
+                asked.forgotten |= std::holds_alternative<p9::Tversion>(message);
+                asked.flushed |= flush != nullptr && flush->oldtag == asked.tag;
             }
+            asked_.try_emplace(peer_->requests, tag, decoded.value().type);
         }
         if (told_) {
             std::fprintf(stderr, "-> %s\n", p9::describe(frame.span()).c_str());
@@ -258,8 +256,11 @@ class Session {
         for (; seen_ < peer_->answers.size(); ++seen_) {
             judge(peer_->answers[seen_]);
         }
-        if (peer_->ends == 0 && peer_->server->pending() != asked_.size()) {
-            found(std::to_string(asked_.size()) + " requests were not answered, but " +
+        const auto pending = static_cast<std::size_t>(
+            std::count_if(asked_.begin(), asked_.end(),
+                          [](const auto& asked) { return !asked.second.forgotten; }));
+        if (peer_->ends == 0 && peer_->server->pending() != pending) {
+            found(std::to_string(pending) + " requests were not answered, but " +
                   std::to_string(peer_->server->pending()) + " are pending");
         }
         if (kind_ != Kind::names && peer_->worst == p9::LogLevel::error) {
@@ -272,21 +273,17 @@ class Session {
             std::fprintf(stderr, "<- %s\n",
                          answer.dropped ? "nothing" : p9::describe(answer.bytes.span()).c_str());
         }
-        const auto [first, last] = asked_.equal_range(answer.tag);
-        const auto error = has(kPlain) ? Type::rerror : Type::rlerror;
-        const auto fits = std::find_if(first, last, [&](const auto& asked) {
-            // Which dialect an error is in is for Tversion to say, which may come anew.
-            return answer.dropped || answer.frame.type == p9::reply_type(asked.second) ||
-                   answer.frame.type == error || answer.frame.type == Type::rlerror ||
-                   answer.frame.type == Type::rerror;
-        });
-        if (fits == last) {
-            found("an answer to nothing: " + p9::describe(answer.bytes.span()));
+        const auto asked = asked_.find(answer.request);
+        if (asked == asked_.end()) {
+            found("one answer more: " + p9::describe(answer.bytes.span()));
         }
-        asked_.erase(fits);
-        if (answer.dropped && !may_drop_all_ && !may_drop_.contains(answer.tag) &&
-            peer_->ends == 0) {
-            found("no answer to a request that was not flushed");
+        const auto [tag, type, forgotten, flushed] = asked->second;
+        asked_.erase(asked);
+        if (answer.dropped ? !forgotten && !flushed && peer_->ends == 0
+                           : forgotten || (answer.frame.type != p9::reply_type(type) &&
+                                           answer.frame.type != Type::rlerror &&
+                                           answer.frame.type != Type::rerror)) {
+            found(std::string("not the answer to ") + std::string(p9::type_name(type)));
         }
         if (p9::test::text_of(answer.bytes.span()).find(ground_.secret()) != std::string::npos) {
             found("the outside shows: " + p9::describe(answer.bytes.span()));
@@ -306,9 +303,15 @@ class Session {
     Trees trees_;
     std::unique_ptr<Peer> peer_;
     std::size_t seen_ = 0;
-    std::multimap<std::uint16_t, Type> asked_;  // and not answered yet, by tag
-    std::map<std::uint16_t, bool> may_drop_;
-    bool may_drop_all_ = false;
+    // A request that is not answered yet.
+    struct Asked {
+        Asked(std::uint16_t tag, Type type) : tag(tag), type(type) {}
+        std::uint16_t tag;
+        Type type;
+        bool forgotten = false;  // a Tversion came after it
+        bool flushed = false;
+    };
+    std::map<std::size_t, Asked> asked_;  // by number
 };
 
 }  // namespace

@@ -60,6 +60,7 @@ Buffer frame_of(std::uint16_t tag, const M& message) {
 class Peer {
   public:
     struct Answer {
+        std::size_t request = 0;  // counted from 0
         std::uint16_t tag = 0;
         bool dropped = false;  // returned without a reply
         Buffer bytes;
@@ -101,7 +102,12 @@ class Peer {
         class Recorded final : public Exchange {
           public:
             Recorded(Peer& peer, Bytes frame, std::uint16_t tag, std::size_t space)
-                : alive_(peer.alive_), peer_(peer), frame_(frame.size()), tag_(tag), space_(space) {
+                : alive_(peer.alive_),
+                  peer_(peer),
+                  number_(peer.requests++),
+                  frame_(frame.size()),
+                  tag_(tag),
+                  space_(space) {
                 std::copy(frame.begin(), frame.end(), frame_.span().begin());
             }
             Bytes request() const override { return frame_.span(); }
@@ -127,7 +133,7 @@ class Peer {
                     return;
                 }
                 reply_.truncate(size);
-                Answer answer{tag_, size == 0, std::move(reply_), {}};
+                Answer answer{number_, tag_, size == 0, std::move(reply_), {}};
                 if (size != 0) {
                     auto frame = decode(answer.bytes.span());
                     ASSERT_TRUE(frame) << frame.error().message();
@@ -140,6 +146,7 @@ class Peer {
           private:
             std::weak_ptr<int> alive_;
             Peer& peer_;
+            const std::size_t number_;
             Buffer frame_, reply_;
             std::uint16_t tag_;
             std::size_t space_;
@@ -234,6 +241,7 @@ class Peer {
     // Replies may be put straight into places of this size (Exchange::reply_places); 0: they may
     // not.
     std::size_t place_size = 0;
+    std::size_t requests = 0;
     std::deque<Answer> answers;
     std::vector<std::string> log;
     LogLevel worst = LogLevel::trace;
