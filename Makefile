@@ -140,8 +140,8 @@ fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)
 	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
-# Sessions that libFuzzer makes up, at the server of 9P over real host files. clang alone has it, so all that it needs is compiled
-# by clang in a build folder of its own. What stands out is kept in FINDINGS, and the inputs that reach further in found/.
+# Sessions that libFuzzer makes up, at the server of 9P over real host files. It comes with clang, and wants all code compiled by
+# that: in a build folder of its own, where findings/ and the inputs found (kept for the next run) are as well.
 FUZZ_9P_BUILD := $(BUILD)/fuzz9p
 FUZZ_9P := $(FUZZ_9P_BUILD)/tests/fuzz_9p
 FUZZ_9P_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
@@ -155,8 +155,9 @@ fuzz-9p:
 	@$(call install_packages,$(PACKAGES) $(FUZZ_9P_PACKAGES))
 	@$(MAKE) $(PARALLEL) BUILD=$(FUZZ_9P_BUILD) CXX=clang++ OPTIMISE=-O1 SANITIZE='$(FUZZ_9P_FLAGS)' $(FUZZ_9P)
 	@mkdir -p $(FUZZ_9P_BUILD)/found $(FUZZ_9P_BUILD)/findings
-	@$(FUZZ_9P) -max_total_time=$(or $(SECONDS),60) -max_len=2048 -timeout=20 -artifact_prefix=$(FUZZ_9P_BUILD)/findings/ \
-	    $(if $(SEED),-seed=$(SEED)) $(FUZZ_9P_BUILD)/found tests/fuzz9p/corpus
+	@$(FUZZ_9P) -max_total_time=$(or $(SECONDS),60) -max_len=2048 -len_control=0 -entropic=0 -timeout=20 -verbosity=0 \
+	    -print_funcs=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_9P_BUILD)/findings/ $(if $(SEED),-seed=$(SEED)) \
+	    $(FUZZ_9P_BUILD)/found tests/fuzz9p/corpus
 
 # Programs that start a real server and ask it through its mount and over 9P.
 STRESS := $(BUILD)/tests/stress
