@@ -44,14 +44,18 @@ exercise() {
         [ $cache != loose ] || maps=
         mkdir "$work/model-$cache"
         tree=$(python3 "$checks/exerciser.py" "$work/model-$cache" 5 $operations $maps | tail -n 1)
+        begun=$(date +%s)
         for dir in /srv/tree /var/tree; do
             out=$(guest "$vm" "mkdir $dir && python3 /mnt/exerciser.py $dir 5 $operations $maps" 900) ||
                 fail "cache=$cache, $dir: $out"
             same "$(echo "$out" | grep -v drop_caches | uniq)" "$tree" "cache=$cache, $dir: the tree of this seed"
         done
         same "$(python3 "$checks/exerciser.py" digest "$share/tree")" "$tree" "cache=$cache: what the host sees"
+        echo "cache=$cache: $operations operations, twice: $(($(date +%s) - begun)) s"
+        begun=$(date +%s)
         guest "$vm" "sh /mnt/tools.sh /srv $([ $cache != none ] || echo unmapped)" 900 >"$work/tools.out" || fail "cache=$cache: $(tail -n 5 "$work/tools.out")"
         same "$(tail -n 1 "$work/tools.out")" "all is well" "cache=$cache, a directory of the host: tools.sh"
+        echo "cache=$cache: programs: $(($(date +%s) - begun)) s"
         if [ $cache = loose ]; then
             guest "$vm" "mkdir /var/t && mv /var/tree /var/t/ && sh /mnt/tools.sh /var/t" 900 >"$work/tools.out" ||
                 fail "private root: $(tail -n 5 "$work/tools.out")"
