@@ -7,8 +7,9 @@ usage: posix.py cases DIR [OPTION...]
            be mapped to be shared (cache=none). `estimated`: the kernel reckons by itself how much is on the disk (cache=loose).
            `granted`: DIR belongs to a host that wants neither device nodes nor set-ID files. `incapable`: the kernel does not ask
            9P for capabilities (CONFIG_9P_FS_SECURITY). `only=CASE`
-       posix.py hold FILE UNTIL | wait FILE UNTIL | try FILE
-           a record lock on FILE, for machines that share it: had at once, or waited for, and kept until there is a file UNTIL; free or held
+       posix.py hold FILE UNTIL | wait FILE UNTIL | stop-waiting FILE UNTIL | try FILE
+           a record lock on FILE, for machines that share it: had at once, or waited for, and kept until there is a file UNTIL; waited
+           for until a signal ends that, with FILE kept open; free or held
        posix.py inodes DIR...
            fails if two files in these directories, or two of these, look like one
 """
@@ -746,6 +747,27 @@ def keep(path, until, waits):
     eventually("released", lambda: os.path.exists(until), 120)
 
 
+def stop_waiting(path, until):
+    class Alarm(Exception):
+        pass
+
+    def alarm(*_):
+        raise Alarm
+    signal.signal(signal.SIGALRM, alarm)
+    file = os.open(path, os.O_RDWR)
+    signal.setitimer(signal.ITIMER_REAL, 1.5)
+    begun = time.monotonic()
+    try:
+        try:
+            lock(file, fcntl.LOCK_EX)
+            print("had", "the", "lock", flush=True)
+        except BlockingIOError:  # v9fs says EAGAIN where others say EINTR
+            time.sleep(10)  # until the signal's handler has run
+    except Alarm:
+        print("gave", "up", "after", round(time.monotonic() - begun), flush=True)
+    eventually("released", lambda: os.path.exists(until), 120)
+
+
 def inodes(paths):
     names = {}
     tops = {os.path.realpath(path) for path in paths}
@@ -763,6 +785,8 @@ def main():
         sys.exit(run_cases(os.path.abspath(arguments[0]), arguments[1:]) != 0)
     if verb in ("hold", "wait"):
         keep(*arguments, verb == "wait")
+    elif verb == "stop-waiting":
+        stop_waiting(*arguments)
     elif verb == "try":
         print("free" if is_free(arguments[0]) else "held")
     elif verb == "inodes":
