@@ -2,7 +2,9 @@
 #include "tests/fuzz9p/session.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "p9/describe.h"
 #include "tests/fuzz9p/input.h"

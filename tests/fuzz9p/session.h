@@ -13,8 +13,8 @@ namespace ennead::fuzz9p {
 // the wrong kind or with something of the outside in it; an exception; a descriptor left open;
 // something changed that was not granted. `told`: prints the conversation.
 //
-// The input: which tree (1 byte), how (1 byte, kOptions), then steps. A step is a byte and what it
-// asks for:
+// The input: which tree (1 byte, Kind), how (1 byte, Options), then steps. A step is a byte and
+// what it asks for:
 //   0 … 223    a message: that of this number if there is one, else one of all; its tag; its fields
 //              as Likely fills them (tests/p9/any_message.h)
 //   224 … 231  the host changes a granted directory: which way
@@ -24,7 +24,7 @@ namespace ennead::fuzz9p {
 //   248 … 250  the next message is damaged: how comes after it
 //   251 … 253  the reply to the next message has little room: how much
 //   254        a frame of any bytes: their number, the bytes
-//   255        all of the tree is taken away, or a line of binds
+//   255        all of the tree is taken away, unless it is a name space
 void run_session(Ground& ground, std::span<const std::uint8_t> bytes, bool told);
 
 }  // namespace ennead::fuzz9p
