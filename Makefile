@@ -22,6 +22,7 @@ PACKAGES := g++ binutils seabios fuse3 libfuse3-dev libasmjit-dev libzydis-dev l
 TEST_PACKAGES := libgtest-dev libunicorn-dev python3 procps grub-rescue-pc grub-pc-bin e2fsprogs nasm qemu-system-x86 diod \
                  busybox zsh tmux shellcheck rsync
 # A cross compiler, not gcc -m32: its C library can be linked statically. Node of any origin will do.
+FUZZ_9P_PACKAGES := clang libgtest-dev
 BENCH_PACKAGES := python3 git gcc-i686-linux-gnu libc6-dev-i386-cross qemu-system-x86 seabios cpio
 NODE_PACKAGES = $(if $(filter no,$(V86))$(shell command -v npm),,nodejs npm)
 
@@ -42,7 +43,7 @@ UNIT_TESTS := $(foreach r,$(ROOMS) srv,$(BUILD)/tests/$(r)_test)
 PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) --no-print-directory
 
 # --- targets ---------------------------------------------------------------------------------------------------
-.PHONY: all run test test-long programs guest unit-tests fuzz-cpu stress packages test-packages install clean asan ubsan tsan format help
+.PHONY: all run test test-long programs guest unit-tests fuzz-cpu fuzz-9p stress packages test-packages install clean asan ubsan tsan format help
 .PHONY: bench bench-programs bench-packages debian-root debian-checks-root debian-kernel
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -138,6 +139,25 @@ $(FUZZ): $(call objects,$(call sources,tests/fuzz)) $(call library,vmcore)
 fuzz-cpu: packages test-packages
 	@$(MAKE) $(PARALLEL) $(FUZZ)
 	@$(FUZZ) --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+# Sessions that libFuzzer makes up, at the server of 9P over real host files. It comes with clang, and wants all code compiled by
+# that: in a build folder of its own, where findings/ and the inputs found (kept for the next run) are as well.
+FUZZ_9P_BUILD := $(BUILD)/fuzz9p
+FUZZ_9P := $(FUZZ_9P_BUILD)/tests/fuzz_9p
+FUZZ_9P_FLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+$(BUILD)/tests/fuzz_9p: $(call objects,$(call sources,tests/fuzz9p) $(call sources,p9) \
+                                       $(filter-out synthfs/fuse/%,$(call sources,synthfs)))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	@$(CXX) $(FLAGS) $(CXXFLAGS) -fsanitize=fuzzer -o $@ $^ -lgtest
+
+fuzz-9p:
+	@$(call install_packages,$(PACKAGES) $(FUZZ_9P_PACKAGES))
+	@$(MAKE) $(PARALLEL) BUILD=$(FUZZ_9P_BUILD) CXX=clang++ OPTIMISE=-O1 SANITIZE='$(FUZZ_9P_FLAGS)' $(FUZZ_9P)
+	@mkdir -p $(FUZZ_9P_BUILD)/found $(FUZZ_9P_BUILD)/findings
+	@$(FUZZ_9P) -max_total_time=$(or $(SECONDS),60) -max_len=2048 -len_control=0 -entropic=0 -timeout=20 -verbosity=0 \
+	    -print_funcs=0 -print_final_stats=1 -artifact_prefix=$(FUZZ_9P_BUILD)/findings/ $(if $(SEED),-seed=$(SEED)) \
+	    $(FUZZ_9P_BUILD)/found tests/fuzz9p/corpus
 
 # Programs that start a real server and ask it through its mount and over 9P.
 STRESS := $(BUILD)/tests/stress
@@ -308,6 +328,7 @@ help:
 	@echo 'make          build $(BUILD)/ennead, ennead-vm, guest/bzImage and guest/root/'
 	@echo 'make install  into PREFIX=$(PREFIX) (DESTDIR is honoured)'
 	@echo 'make fuzz-cpu SECONDS=n SEED=n   random programs on interpreter and JIT'
+	@echo 'make fuzz-9p SECONDS=n SEED=n    sessions made up by libFuzzer at the server of 9P'
 	@echo 'make stress SECONDS=n SEED=n     fifty clients of a real server with 200 machines'
 	@echo 'make asan | ubsan | tsan   unit tests under a sanitizer'
 	@echo 'make bench    times programs on this host, in Ennead, QEMU and v86, side by side: docs/hacking.md'

@@ -81,8 +81,8 @@ struct Session::DirRead : std::enable_shared_from_this<DirRead> {
         };
         const auto node = fid->place->node;
         node->walk(op->request(), entry.name,
-                   [self = shared_from_this(), skip, name = entry.name,
-                    cookie = entry.next_offset](synthfs::Result<synthfs::NodePtr> found) {
+                   [self = shared_from_this(), skip,
+                    name = entry.name](synthfs::Result<synthfs::NodePtr> found) {
                        guarded(self->op, [&] {
                            if (self->stopped()) {
                                return;

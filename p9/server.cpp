@@ -111,8 +111,8 @@ void Op::finish(std::size_t size, bool in_place) {
             session->ops_.erase(found);
         }
     }
-    if (silent_) {
-        return;
+    if (silent_ || session->ended_) {
+        return;  // also of those that a Tversion had put out of mind before the end
     }
     session->counters_.bytes_out += detached_ ? 0 : size;
     if (in_place && !detached_) {
@@ -243,7 +243,8 @@ void Session::detach_all(bool silent) {
     for (const auto& [tag, op] : ops) {
         op->detach(silent);
     }
-    for (const auto& [tag, op] : ops) {
+    for (const auto& entry : ops) {
+        const OpPtr& op = entry.second;
         guarded(op, [&] {
             op->cancel();
             if (op->frame().type == Type::tflush) {
@@ -272,7 +273,7 @@ void Session::reset() {
 }
 
 void Session::close() {
-    closed_ = ended_ = true;
+    ended_ = true;
     options_.on_end = nullptr;
     detach_all(true);
     drop_fids();

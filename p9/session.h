@@ -254,7 +254,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::vector<Bytes> pieces_;                 // of a write from where its data are
     std::uint32_t msize_ = 0;                   // 0 until a version was agreed on
     Dialect dialect_ = Dialect::linux;
-    bool ended_ = false, closed_ = false, exception_logged_ = false;
+    bool ended_ = false, exception_logged_ = false;
 };
 
 // Runs `action` where no exception may pass.

@@ -121,7 +121,7 @@ void NamespaceDirHandle::add_held(std::vector<DirEntry>& entries) const {
         DirEntry entry{.name = name, .path = identity.path, .type = S_IFDIR};
         entry.source = identity.source;
         const auto listed = std::find_if(entries.begin(), entries.end(),
-                                         [&](const DirEntry& e) { return e.name == name; });
+                                         [&](const DirEntry& e) { return e.name == entry.name; });
         if (listed != entries.end()) {
             *listed = std::move(entry);
         } else {

@@ -411,13 +411,14 @@ std::string Settings::command_line(unsigned number, bool shared_root) const {
         return value("cmdline");
     }
     // The boot console speaks on COM1 until the virtio console takes over without repeating it;
-    // `cons` shows the two as one stream. `msize` is the most that Linux's transport does. Our
+    // `cons` shows the two as one stream. `msize` is the most that Linux's transport does. Who waits
+    // for a record lock that another machine has asks again each second, not half a minute. Our
     // kernel trusts the TSC, whose frequency CPUID tells.
     std::string line =
         "earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw "
         "rootflags=trans=virtio,version=9p2000.L,cache=" +
         std::string(shared_root ? "mmap" : "loose") +
-        ",msize=512000 init=/init panic=-1 ennead.vm=" + std::to_string(number);
+        ",msize=512000,locktimeout=1 init=/init panic=-1 ennead.vm=" + std::to_string(number);
     if (!value("append").empty()) {
         line += ' ' + value("append");
     }

@@ -20,7 +20,7 @@ while read -r module; do
 done </modules/order
 case $(cat /proc/cmdline) in
 *early.root=9p*)
-    mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=512000 ennead /mnt || exec sh
+    mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=512000,locktimeout=1 ennead /mnt || exec sh
     umount /proc
     exec switch_root /mnt /init
     ;;

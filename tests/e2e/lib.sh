@@ -73,6 +73,7 @@ finish() {
     status=$?
     trap '' INT TERM HUP
     set +e
+    mnt=$work/vm # also for a test that has looked further in
     for pid in ${jobs:-}; do kill "$pid" 2>/dev/null; done
     vms="${vms:-} $([ -z "$server" ] || pgrep -P "$server" -x ennead-vm)"
     mounted && timeout 10 sh -c 'echo quit >"$1/ctl"' - "$mnt" 2>/dev/null

@@ -60,6 +60,7 @@ Buffer frame_of(std::uint16_t tag, const M& message) {
 class Peer {
   public:
     struct Answer {
+        std::size_t request = 0;  // counted from 0
         std::uint16_t tag = 0;
         bool dropped = false;  // returned without a reply
         Buffer bytes;
@@ -101,7 +102,12 @@ class Peer {
         class Recorded final : public Exchange {
           public:
             Recorded(Peer& peer, Bytes frame, std::uint16_t tag, std::size_t space)
-                : alive_(peer.alive_), peer_(peer), frame_(frame.size()), tag_(tag), space_(space) {
+                : alive_(peer.alive_),
+                  peer_(peer),
+                  number_(peer.requests++),
+                  frame_(frame.size()),
+                  tag_(tag),
+                  space_(space) {
                 std::copy(frame.begin(), frame.end(), frame_.span().begin());
             }
             Bytes request() const override { return frame_.span(); }
@@ -109,13 +115,25 @@ class Peer {
                 reply_ = Buffer(space_ != 0 ? space_ : want);
                 return reply_.span();
             }
+            std::span<const std::span<std::byte>> reply_places() override { return peer_.places_; }
+            void done_in_place(std::size_t size) override {
+                Buffer reply(size);
+                std::size_t at = 0;
+                for (const std::span<std::byte> place : peer_.places_) {
+                    const auto part = place.first(std::min(place.size(), size - at));
+                    std::copy(part.begin(), part.end(), reply.span().begin() + at);
+                    at += part.size();
+                }
+                reply_ = std::move(reply);
+                done(size);
+            }
             void done(std::size_t size) override {
                 if (alive_.expired()) {
                     ADD_FAILURE() << "answer after the end of the server";
                     return;
                 }
                 reply_.truncate(size);
-                Answer answer{tag_, size == 0, std::move(reply_), {}};
+                Answer answer{number_, tag_, size == 0, std::move(reply_), {}};
                 if (size != 0) {
                     auto frame = decode(answer.bytes.span());
                     ASSERT_TRUE(frame) << frame.error().message();
@@ -128,11 +146,23 @@ class Peer {
           private:
             std::weak_ptr<int> alive_;
             Peer& peer_;
+            const std::size_t number_;
             Buffer frame_, reply_;
             std::uint16_t tag_;
             std::size_t space_;
         };
+        // Gone when the server has taken the request: whoever writes there later is seen by ASan.
+        std::vector<Buffer> memory;
+        for (std::size_t room = place_size == 0 ? 0
+                                : space != 0    ? space
+                                                : server->msize();
+             room > 0;) {
+            memory.emplace_back(std::min(place_size, room));
+            places_.emplace_back(memory.back().span());
+            room -= memory.back().size();
+        }
         server->request(std::make_unique<Recorded>(*this, frame, tag, space));
+        places_.clear();
     }
     template <class T>
     void send(const T& message, std::uint16_t tag, std::size_t space = 0) {
@@ -208,6 +238,10 @@ class Peer {
     }
 
     std::unique_ptr<Server> server;
+    // Replies may be put straight into places of this size (Exchange::reply_places); 0: they may
+    // not.
+    std::size_t place_size = 0;
+    std::size_t requests = 0;
     std::deque<Answer> answers;
     std::vector<std::string> log;
     LogLevel worst = LogLevel::trace;
@@ -215,6 +249,7 @@ class Peer {
     std::string reason;
 
   private:
+    std::vector<std::span<std::byte>> places_;
     std::shared_ptr<int> alive_ = std::make_shared<int>();
 };
 

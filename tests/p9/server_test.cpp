@@ -137,6 +137,22 @@ TEST(Version, reset_returns_a_stuck_request_when_its_node_lets_go) {
     EXPECT_EQ(b.order(), (std::vector<int>{kNoTag, 50, -50}));
 }
 
+TEST(Version, what_is_still_stuck_at_the_end_is_not_returned) {
+    for (const bool broken : {false, true}) {
+        Blocked b;
+        b.world.stream->answer_cancelled = false;
+        b.peer->call<Rversion>(Tversion{8192, kVersion}, kNoTag);
+        if (broken) {
+            b.peer->raw(bytes_of("no message"));
+            EXPECT_EQ(b.peer->ends, 1);
+        } else {
+            b.peer->server.reset();
+        }
+        b.world.stream->feed("late");
+        EXPECT_EQ(b.order(), (std::vector<int>{kNoTag}));
+    }
+}
+
 TEST(Version, comes_first) {
     World world;
     Peer peer(world.root);

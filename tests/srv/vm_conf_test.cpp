@@ -292,6 +292,7 @@ TEST_F(SettingsTest, default_command_line_names_the_vm_and_takes_additions) {
     const std::string plain = settings.command_line(12);
     EXPECT_TRUE(plain.ends_with(" ennead.vm=12")) << plain;
     EXPECT_NE(plain.find("rootfstype=9p"), std::string::npos);
+    EXPECT_NE(plain.find(",locktimeout=1 "), std::string::npos);  // not half a minute
     EXPECT_EQ(apply("append quiet loglevel=3"), 0);
     EXPECT_EQ(settings.command_line(12), plain + " quiet loglevel=3");
     EXPECT_EQ(apply("cmdline whole"), 0);

@@ -13,27 +13,10 @@
 
 #include "synthfs/host_dir.h"
 #include "tests/synthfs/host_dir_test_kit.h"
+#include "tests/synthfs/kept_offload.h"
 
 namespace ennead::synthfs::test {
 namespace {
-
-// Keeps what it is given until asked.
-class Kept final : public Offload {
-  public:
-    void run(std::function<void()> work, std::function<void()> then) override {
-        jobs_.emplace_back(std::move(work), std::move(then));
-    }
-    [[nodiscard]] std::size_t jobs() const { return jobs_.size(); }
-    void do_all() {
-        for (auto& [work, then] : std::exchange(jobs_, {})) {
-            work();
-            then();
-        }
-    }
-
-  private:
-    std::vector<std::pair<std::function<void()>, std::function<void()>>> jobs_;
-};
 
 class OffloadTest : public ::testing::Test {
   protected:
