@@ -168,7 +168,12 @@ const std::vector<Row>& table() {
         {"off/dir",     mkdir,  "", EPERM},
         {"off/none",    read,   "", ENOENT},
         {"off/conf/x",  read,   "", ENOTDIR},
-        {"off/ctl",     write,  "set kernel @/script\n"},
+        {"off/ctl",     limit,  "80000000"},
+        {"off/ctl",     write,  "set mem 1G\nstart\n", ENOMEM},
+        {"off/error",   read,   "", 0, "ENOMEM ctl 'the host has no memory for a guest of 1G'"},
+        {"off/ctl",     limit},
+        {"off/status",  read,   "", 0, "new - - 0.000 0\n"},
+        {"off/ctl",     write,  "set mem 24M\nset kernel @/script\n"},
         {"off/ctl",     write,  "start\n", ENOEXEC},
         {"off/ctl",     write,  "set kernel @\n"},
         {"off/ctl",     write,  "start\n", EISDIR},
@@ -296,14 +301,13 @@ const std::vector<Row>& table() {
     return rows;
 }
 
-// Not here: what takes another user (EACCES:
-// listen.sh), a start that hangs (ECANCELED) or a host without memory (ENOMEM), and those of files
-// that are yet to come. E2BIG and EDQUOT take long texts and stand in the program.
+// Not here: what takes another user (EACCES: listen.sh) or a start that hangs (ECANCELED), and those
+// of files that are yet to come. E2BIG and EDQUOT take long texts and stand in the program.
 const std::vector<int>& errnos() {
     static const std::vector<int> all{EINVAL, EOPNOTSUPP, EBUSY,  EAGAIN,  EPERM,     ENOENT,
                                       EEXIST, ENOSPC,     EIO,    ENODEV,  EFAULT,    EINTR,
                                       EXDEV,  EPIPE,  ENOEXEC,    EROFS,  ELOOP,   ETIMEDOUT, E2BIG,
-                                      EDQUOT};
+                                      EDQUOT, ENOMEM};
     return all;
 }
 // clang-format on
