@@ -124,7 +124,7 @@ void RemoteMachine::connect(ProcessSockets sockets) {
         VmLink::Hooks{.ready = callback(&RemoteMachine::built),
                       // A process that closes its end is about to be reaped.
                       .lost = callback(&RemoteMachine::kill),
-                      .stopped = [this] { return process_ && process_->stopped(); }});
+                      .stopped = [this] { return stopped(); }});
 }
 
 void RemoteMachine::tell_ready(Checked<> outcome) {
@@ -204,10 +204,6 @@ void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
 void RemoteMachine::change_namespace(const NamespaceGrant& names, CheckedReply<> reply) {
     if (!name_space_) {
         reply(make_fault(ENODEV, "the VM's process ended"));
-        return;
-    }
-    if (process_->stopped()) {
-        reply(no_answer());
         return;
     }
     name_space_->send(names, std::move(reply));

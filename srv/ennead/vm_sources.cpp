@@ -27,7 +27,7 @@ using synthfs::Result;
 namespace {
 
 // A write to `ns` must not wait for a process that hangs, as one to `ctl`.
-constexpr std::chrono::seconds kNamespacePatience{5};
+constexpr std::chrono::milliseconds kNamespacePatience{5'000}, kPatienceWithStopped{400};
 
 synthfs::Fault about(const std::string& source, synthfs::Fault fault) {
     fault.command = source;
@@ -240,10 +240,9 @@ void Vm::look_at_sources(std::shared_ptr<const std::vector<Command>> lines, std:
 void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
     touch();
     reply = answer_within<Checked<>>(
-        services_.io, kNamespacePatience,
+        services_.io, machine_ && machine_->stopped() ? kPatienceWithStopped : kNamespacePatience,
         make_fault(ETIMEDOUT, "%s",
-                   active() ? "the VM's process does not answer; kill would end it"
-                            : "a tree that is to be bound does not answer"),
+                   active() ? kNoAnswer : "a tree that is to be bound does not answer"),
         std::move(reply));
     const auto kept = std::make_shared<const std::vector<Command>>(std::move(lines));
     look_at_sources(kept, 0, [weak = weak_from_this(), kept, replace, reply](Checked<> looked) {
