@@ -28,6 +28,9 @@ std::uint32_t ClientCore::take_fid() {
 }
 
 void ClientCore::free_fid(std::uint32_t number) {
+    if (stalled_ != 0) {
+        return;  // the server may have it, or yet make it
+    }
     free_fids_.push_back(number);
 }
 
@@ -40,7 +43,7 @@ void ClientCore::clunk(std::uint32_t number) {
                  [this, number](synthfs::Result<Rclunk>) { free_fid(number); });
 }
 
-void ClientCore::start(const synthfs::RequestPtr& request, std::size_t size,
+void ClientCore::start(const synthfs::RequestPtr& request, bool waits, std::size_t size,
                        const std::function<bool(std::span<std::byte>, std::uint16_t)>& encode,
                        Answer answer) {
     if (ended_) {
@@ -72,9 +75,20 @@ void ClientCore::start(const synthfs::RequestPtr& request, std::size_t size,
         return;
     }
     const auto type = static_cast<Type>(frame.span()[4]);
-    calls_.emplace(tag, Call{reply_type(type), request, std::move(answer), false});
+    // What goes away does so once the server is back.
+    if (stalled_ != 0 && !waits && type != Type::tclunk && type != Type::tflush) {
+        if (request) {
+            request->explain(stall_words_);
+        }
+        answer(synthfs::error(stalled_));
+        return;
+    }
+    calls_.emplace(tag, Call{reply_type(type), request, std::move(answer), waits});
     const auto keep = shared_from_this();
     send_(std::move(frame));
+    if (!waits && options_.on_asked) {
+        options_.on_asked();
+    }
     if (request && calls_.contains(tag)) {
         request->on_cancel([weak = weak_from_this(), tag] {
             if (const auto core = weak.lock()) {
@@ -110,6 +124,50 @@ void ClientCore::flush(std::uint16_t tag) {
             call.answer(ended_ ? lost() : synthfs::error(EINTR));
         }
     });
+    if (const auto call = calls_.find(tag); stalled_ != 0 && call != calls_.end()) {
+        give_up(call->second, EINTR);
+    }
+}
+
+bool ClientCore::owed() const {
+    return stalled_ == 0 && std::ranges::any_of(calls_, [](const auto& entry) {
+               return !entry.second.waits && !entry.second.given_up;
+           });
+}
+
+void ClientCore::give_up(Call& call, int errnum) {
+    const auto request = call.request;
+    const Answer answer = std::exchange(call.answer, nullptr);
+    call.given_up = true;
+    if (request) {
+        request->settle();
+        request->explain(errnum == EINTR ? "" : stall_words_);
+    }
+    if (answer) {
+        answer(synthfs::error(errnum));
+    }
+}
+
+void ClientCore::stall(int errnum, std::string words) {
+    if (ended_ || stalled_ != 0) {
+        return;
+    }
+    const auto keep = shared_from_this();
+    stalled_ = errnum;
+    stall_words_ = std::move(words);
+    // An answer may lead to other calls.
+    std::vector<std::uint16_t> tags;
+    for (const auto& [tag, call] : calls_) {
+        const bool goes_away = call.expected == Type::rclunk || call.expected == Type::rflush;
+        if (call.answer && !goes_away && (!call.waits || call.flushing)) {
+            tags.push_back(tag);
+        }
+    }
+    for (const std::uint16_t tag : tags) {
+        if (const auto found = calls_.find(tag); found != calls_.end() && !ended_) {
+            give_up(found->second, found->second.flushing ? EINTR : errnum);
+        }
+    }
 }
 
 void ClientCore::settle(std::uint16_t tag, synthfs::Result<const Message*> result) {
@@ -130,6 +188,8 @@ void ClientCore::receive(Bytes bytes) {
         return;
     }
     const auto keep = shared_from_this();
+    ++received_;
+    stalled_ = 0;
     if (bytes.size() > msize()) {
         broken(Error::oversized_frame);
         return;
@@ -141,6 +201,12 @@ void ClientCore::receive(Bytes bytes) {
     }
     const auto& [type, tag, message] = frame.value();
     const auto found = calls_.find(tag);
+    if (found != calls_.end() && std::exchange(found->second.given_up, false)) {
+        if (!found->second.flushing) {
+            calls_.erase(found);
+        }
+        return;
+    }
     if (found == calls_.end() || !found->second.answer) {
         broken(Error::unknown_tag);
         return;
@@ -190,6 +256,11 @@ void ClientCore::end(std::string_view reason) {
 
 void ClientCore::walk(synthfs::RequestPtr request, RemoteFidPtr from, const NameList& names,
                       synthfs::Reply<Walked> reply) {
+    if (stalled_ != 0) {
+        request->explain(stall_words_);
+        reply(synthfs::error(stalled_));
+        return;
+    }
     const std::uint32_t number = take_fid();
     call<Rwalk>(request, Twalk{from->number(), number, names},
                 [this, from, number, asked = names.count,
@@ -273,6 +344,18 @@ void Client::receive(Bytes frame) {
 void Client::lost(std::string_view reason) {
     const auto core = core_;
     core->end(reason.empty() ? "connection lost" : reason);
+}
+
+bool Client::owed() const {
+    return core_->owed();
+}
+std::uint64_t Client::received() const {
+    return core_->received();
+}
+
+void Client::stall(int errnum, std::string words) {
+    const auto core = core_;
+    core->stall(errnum, std::move(words));
 }
 
 std::uint32_t Client::msize() const {

@@ -29,6 +29,8 @@ struct ClientOptions {
     // What every pending and later operation answers once the connection is gone.
     int lost_errno = ENODEV;
     Log log{};
+    // A call was sent that ought to be answered soon; may be empty.
+    std::function<void()> on_asked{};
     // The connection came to its end: by lost(), or because the server broke the protocol. Called
     // once; the Client may be destroyed inside.
     std::function<void(std::string_view reason)> on_end{};
@@ -72,6 +74,17 @@ class Client {
     void receive(Bytes frame);
     // No frame will come any more.
     void lost(std::string_view reason);
+
+    // Whether there are calls that ought to be answered soon: all but reads of streams, which may
+    // take for ever, and what stall() has answered.
+    [[nodiscard]] bool owed() const;
+    // Frames that came.
+    [[nodiscard]] std::uint64_t received() const;
+    // The server is taken for one that hangs, until it sends something: what is owed answers
+    // `errnum` with these words, and what is asked from now on does so at once. Reads of streams go
+    // on waiting, and can be called off. A fid that the server makes of a call which was answered
+    // in its place is lost until the connection's end.
+    void stall(int errnum, std::string words);
 
     // The largest frame to accept now.
     [[nodiscard]] std::uint32_t msize() const;

@@ -47,12 +47,12 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 
     // Sends `message`; the answer is an R, whose strings and data are valid only inside `reply`.
     // When `request` (may be null) is cancelled, the call is flushed and answers EINTR, unless its
-    // real answer comes first.
+    // real answer comes first. A call that `waits` may take for ever.
     template <class R, class T>
     void call(synthfs::RequestPtr request, const T& message,
-              std::function<void(synthfs::Result<R>)> reply) {
+              std::function<void(synthfs::Result<R>)> reply, bool waits = false) {
         start(
-            request, encoded_size(message),
+            request, waits, encoded_size(message),
             [&](std::span<std::byte> room, std::uint16_t tag) {
                 return encode_as(room, tag, message).has_value();
             },
@@ -80,6 +80,10 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
     void receive(Bytes bytes);
     // Fails all pending calls. `reason` is empty when the owner goes away and need not be told.
     void end(std::string_view reason);
+    // As Client's.
+    [[nodiscard]] bool owed() const;
+    void stall(int errnum, std::string words);
+    [[nodiscard]] std::uint64_t received() const { return received_; }
     // The server broke the protocol: ends the connection; gives the error for the call at hand.
     std::error_code broken(Error error);
 
@@ -105,13 +109,16 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
         Type expected{};
         synthfs::RequestPtr request;
         Answer answer;  // empty once answered; the tag stays taken until Rflush
+        bool waits = false;
         bool flushing = false;
+        bool given_up = false;  // answered in the server's place, whose answer is still to come
     };
 
-    void start(const synthfs::RequestPtr& request, std::size_t size,
+    void start(const synthfs::RequestPtr& request, bool waits, std::size_t size,
                const std::function<bool(std::span<std::byte>, std::uint16_t)>& encode,
                Answer answer);
     void flush(std::uint16_t tag);
+    void give_up(Call& call, int errnum);
     void settle(std::uint16_t tag, synthfs::Result<const Message*> result);
     [[nodiscard]] std::error_code lost() const { return synthfs::error(options_.lost_errno); }
 
@@ -121,6 +128,9 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
     std::uint64_t source_;
     std::uint32_t msize_ = 0;  // 0 until agreed on
     bool ended_ = false;
+    int stalled_ = 0;  // what calls answer while the server hangs
+    std::string stall_words_;
+    std::uint64_t received_ = 0;
     std::unordered_map<std::uint16_t, Call> calls_;
     std::uint16_t next_tag_ = 0;
     std::uint32_t next_fid_ = 0;

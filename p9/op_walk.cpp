@@ -44,6 +44,7 @@ void Session::on(const OpPtr& op, const Tattach& m) {
     // An attach names no group; a user's own group commonly has the user's number.
     fid->caller = options_.caller.value_or(synthfs::Caller{.uid = uid, .gid = uid, .pid = 0});
     fid->caller.hops = hops_in(m.uname);
+    options_.reads_on = options_.reads_on || m.uname == kReadsOnName;
     op->act_as(fid->caller);
 
     // aname is the path of the root wanted; "" and "/" are the tree's own.

@@ -257,38 +257,42 @@ void RemoteHandle::read_through(RequestPtr request, std::span<std::byte> into,
     const auto count =
         static_cast<std::uint32_t>(std::min<std::size_t>(into.size(), core_->max_data()));
     ++reads_under_way_;
-    core_->call<Rread>(request, Tread{fid_->number(), 0, count},
-                       [self = shared_from_this(), into, count, reply](Result<Rread> result) {
-                           --self->reads_under_way_;
-                           if (!result) {
-                               reply(result.error());
-                           } else if (result.value().data.size() > count) {
-                               reply(self->core_->broken(Error::bad_reply));
-                           } else {
-                               const Bytes data = result.value().data;
-                               std::copy(data.begin(), data.end(), into.begin());
-                               reply(data.size());
-                           }
-                           self->wake();
-                       });
+    core_->call<Rread>(
+        request, Tread{fid_->number(), 0, count},
+        [self = shared_from_this(), into, count, reply](Result<Rread> result) {
+            --self->reads_under_way_;
+            if (!result) {
+                reply(result.error());
+            } else if (result.value().data.size() > count) {
+                reply(self->core_->broken(Error::bad_reply));
+            } else {
+                const Bytes data = result.value().data;
+                std::copy(data.begin(), data.end(), into.begin());
+                reply(data.size());
+            }
+            self->wake();
+        },
+        true);
 }
 
 // Nobody cancels it: what it brings is kept for the next reader. A clunk ends it.
 void RemoteHandle::read_ahead() {
     ahead_ = Ahead::asked;
     const std::uint32_t count = std::min(kAheadSize, core_->max_data());
-    core_->call<Rread>(nullptr, Tread{fid_->number(), 0, count},
-                       [weak = weak_from_this(), count](Result<Rread> result) {
-                           const auto self = weak.lock();
-                           if (!self) {
-                               return;
-                           }
-                           if (result && result.value().data.size() > count) {
-                               self->arrived(self->core_->broken(Error::bad_reply));
-                           } else {
-                               self->arrived(std::move(result));
-                           }
-                       });
+    core_->call<Rread>(
+        nullptr, Tread{fid_->number(), 0, count},
+        [weak = weak_from_this(), count](Result<Rread> result) {
+            const auto self = weak.lock();
+            if (!self) {
+                return;
+            }
+            if (result && result.value().data.size() > count) {
+                self->arrived(self->core_->broken(Error::bad_reply));
+            } else {
+                self->arrived(std::move(result));
+            }
+        },
+        true);
 }
 
 void RemoteHandle::arrived(Result<Rread> result) {

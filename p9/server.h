@@ -21,6 +21,10 @@ namespace ennead::p9 {
 
 class Session;
 
+// The user's name in the attach of a client that is v9fs (mount -t 9p -o uname=v9fs): in 9P2000.L,
+// where users are numbers, it means nothing else.
+inline constexpr std::string_view kReadsOnName = "v9fs";
+
 struct ServerOptions {
     // The largest frame either way; a client may ask for less, down to kMinMsize.
     std::uint32_t max_msize = 512 * 1024 + kIoHeaderSize;
@@ -34,7 +38,9 @@ struct ServerOptions {
     std::string client = "9p";
     // The client is Linux's v9fs, which reads on until a read(2) has all the bytes it asked for, or
     // is given none or an error; of an error behind bytes it says nothing. So of a stream the rest
-    // of such a read is answered with what is there, or EINTR, and never waits (see ReadOn).
+    // of such a read is answered with what is there, or EINTR, and never waits (see ReadOn). To any
+    // other client the rest of a read is a read. One that is not known to be v9fs can say so
+    // (kReadsOnName).
     bool reads_on = false;
     // Who acts, whatever an attach says; nothing: the user that it names.
     std::optional<synthfs::Caller> caller{};

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "synthfs/address.h"
+
 namespace ennead::synthfs {
 
 namespace {
@@ -76,6 +78,15 @@ Checked<std::string> clean_mounted(const Command& line, std::size_t word) {
     return path;
 }
 
+// Two spellings of one address are one source.
+Checked<std::string> parse_address_source(const Command& line, std::size_t word) {
+    const auto address = parse_remote_address(line, word);
+    if (!address) {
+        return address.error();
+    }
+    return address.value().text();
+}
+
 Checked<std::string> parse_source(const Command& line, std::size_t word) {
     const std::string& source = line.words[word].text;
     if (source == kRamSource || source == kVmSource) {
@@ -86,6 +97,9 @@ Checked<std::string> parse_source(const Command& line, std::size_t word) {
     }
     if (is_mounted_source(source)) {
         return clean_mounted(line, word);
+    }
+    if (is_address_source(source)) {
+        return parse_address_source(line, word);
     }
     return clean_path(line, word, "source", true);
 }
@@ -118,7 +132,7 @@ void print(std::string& text, const BindElement& element, const std::string& sou
     flags += element.create ? "c" : "";
     flags += element.overlay ? "o" : "";
     flags += element.read_only ? "r" : "";
-    text += "bind ";
+    text += is_address_source(source) ? "mount " : "bind ";
     if (!flags.empty()) {
         text += '-' + flags + ' ';
     }
@@ -142,6 +156,8 @@ BindTable::BindTable() : points_{default_point()} {}
 
 Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
     Bind bind;
+    const bool mount = line.verb() == "mount";
+    const std::string_view flags = mount ? "abc" : "abcor";
     bool before = false, after = false;
     std::size_t word = 1;
     // As in getopt(3), flags may stand together or apart.
@@ -149,6 +165,11 @@ Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
            line.words[word].text.size() > 1;
          ++word) {
         for (const char flag : line.words[word].text.substr(1)) {
+            if (flags.find(flag) == flags.npos) {
+                return at_word(make_fault(EINVAL, "no such flag: -%c; there are %s", flag,
+                                          mount ? "-a -b -c" : "-a -b -c -o -r"),
+                               line, word);
+            }
             switch (flag) {
                 case 'a':
                     after = true;
@@ -162,13 +183,9 @@ Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
                 case 'o':
                     bind.overlay = true;
                     break;
-                case 'r':
+                default:  // r
                     bind.read_only = true;
                     break;
-                default:
-                    return at_word(
-                        make_fault(EINVAL, "no such flag: -%c; there are -a -b -c -o -r", flag),
-                        line, word);
             }
         }
         if (before && after) {
@@ -179,13 +196,17 @@ Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
         }
     }
     if (line.words.size() - word != 2) {
-        Fault fault = make_fault(EINVAL, "usage: bind [-abcor] source target");
+        Fault fault = make_fault(EINVAL, mount ? "usage: mount [-abc] addr target"
+                                               : "usage: bind [-abcor] source target");
         fault.command = line.line;
         return fault;
     }
-    auto source = parse_source(line, word);
+    auto source = mount ? parse_address_source(line, word) : parse_source(line, word);
     if (!source) {
         return source.error();
+    }
+    if (!mount && is_address_source(source.value())) {
+        return at_word(make_fault(EINVAL, "source: an address is mounted, not bound"), line, word);
     }
     auto target = clean_path(line, word + 1, "target", false);
     if (!target) {
@@ -209,7 +230,7 @@ Checked<BindTable::Bind> BindTable::parse_bind(const Command& line) {
 
 Checked<BindTable::Unbind> BindTable::parse_unbind(const Command& line) {
     if (line.arg_count() != 1 && line.arg_count() != 2) {
-        Fault fault = make_fault(EINVAL, "usage: unbind [source] target");
+        Fault fault = make_fault(EINVAL, "usage: %s [source] target", line.verb().c_str());
         fault.command = line.line;
         return fault;
     }
@@ -230,19 +251,17 @@ Checked<BindTable::Unbind> BindTable::parse_unbind(const Command& line) {
 }
 
 Checked<> BindTable::check(const Command& line) {
-    if (line.verb() == "bind") {
+    if (line.verb() == "bind" || line.verb() == "mount") {
         const auto parsed = parse_bind(line);
         return parsed ? Checked<>(success()) : parsed.error();
     }
-    if (line.verb() == "unbind") {
+    if (line.verb() == "unbind" || line.verb() == "unmount") {
         const auto parsed = parse_unbind(line);
         return parsed ? Checked<>(success()) : parsed.error();
     }
-    if (line.verb() == "mount") {
-        return at_word(make_fault(EOPNOTSUPP, "mount is not there yet"), line, 0);
-    }
-    return at_word(make_fault(EINVAL, "a line is bind or unbind, not %s", line.verb().c_str()),
-                   line, 0);
+    return at_word(
+        make_fault(EINVAL, "a line is bind, mount, unbind or unmount, not %s", line.verb().c_str()),
+        line, 0);
 }
 
 Checked<std::string> BindTable::source_of(const Command& line) {
@@ -263,11 +282,16 @@ std::size_t BindTable::count_of(std::string_view source) const {
     return count;
 }
 
+bool BindTable::is_union(const std::string& target) const {
+    const auto point = std::ranges::find(points_, target, &BindPoint::target);
+    return point != points_.end() && (point->elements.size() > 1 || point->under);
+}
+
 Checked<> BindTable::apply(const Command& line, const std::string& default_root) {
-    if (line.verb() == "bind") {
+    if (line.verb() == "bind" || line.verb() == "mount") {
         return bind(line, default_root);
     }
-    if (line.verb() == "unbind") {
+    if (line.verb() == "unbind" || line.verb() == "unmount") {
         return unbind(line, default_root);
     }
     return check(line);
@@ -393,13 +417,16 @@ Checked<> BindTable::unbind(const Command& line, const std::string& default_root
     return success();
 }
 
-std::string BindTable::text(const std::string& default_root) const {
+std::string BindTable::text(const std::string& default_root, const Remark& remark) const {
     std::string text;
     for (const BindPoint& point : points_) {
         const auto each_source = [&](const BindElement& element, Order order) {
             const auto line = [&](const std::string& source, Order how) {
                 print(text, element, source == kDefaultRoot ? default_root : source, point.target,
                       how);
+                if (const std::string said = remark ? remark(source) : ""; !said.empty()) {
+                    text += "# " + said + '\n';
+                }
             };
             // A layer bound before an overlay comes on top of it, one bound after it at its bottom.
             const std::size_t count = element.sources.size();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A name space as text: what `bind` and `unbind` lines mean, kept as a value that prints itself as
-// lines which give the same again (tree.md, "Binding"; Plan 9's bind(1) and namespace(6)).
+// A name space as text: what `bind`, `mount` and `unbind` lines mean, kept as a value that prints
+// itself as lines which give the same again (tree.md, "Binding"; Plan 9's bind(1) and
+// namespace(6)).
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,13 +23,18 @@ inline constexpr std::string_view kVmSource = "#vm";
 [[nodiscard]] inline bool is_mounted_source(std::string_view source) {
     return source.starts_with("n/");
 }
+// A dial string (address.h), which `mount` lines have in place of a source: what a 9P server has
+// there.
+[[nodiscard]] inline bool is_address_source(std::string_view source) {
+    return source.starts_with("unix!") || source.starts_with("tcp!");
+}
 // Sources at all targets together; each takes a descriptor or two. EDQUOT above it.
 inline constexpr std::size_t kMaxSources = 64;
 
 // One member of the union at a target.
 struct BindElement {
-    // Absolute host paths; or, alone, kRamSource, kVmSource or a mounted tree. More than one,
-    // topmost first, only in an overlay. The empty string stands for the default root.
+    // Absolute host paths; or, alone, kRamSource, kVmSource, a mounted tree or an address. More
+    // than one, topmost first, only in an overlay. The empty string stands for the default root.
     std::vector<std::string> sources;
     bool overlay = false;
     bool create = false;
@@ -52,12 +59,14 @@ class BindTable {
   public:
     BindTable();
 
-    // `bind [-abcor] source target` and `unbind [source] target`, for `bind` and `unbind` in any
-    // file that takes them. `default_root` is the directory that the default root shows now.
+    // `bind [-abcor] source target`, `mount [-abc] addr target` and `unbind [source] target`, with
+    // `unmount` for another word for it, in any file that takes them. `default_root` is the
+    // directory that the default root shows now.
     //
-    // EINVAL: bad flags, a path that is not absolute, `..` in a target or below `n/`. EOPNOTSUPP:
-    // an overlay of what is no host directory. EEXIST: the source is in that union already. ENOENT:
-    // not bound there. EDQUOT: too many sources. After a fault the table is as it was.
+    // EINVAL: bad flags, a bad address, a path that is not absolute, `..` in a target or below
+    // `n/`. EOPNOTSUPP: an overlay of what is no host directory. EEXIST: the source is in that
+    // union already. ENOENT: not bound there. EDQUOT: too many sources. After a fault the table is
+    // as it was.
     [[nodiscard]] Checked<> apply(const Command& line, const std::string& default_root);
 
     // What apply() would say of the line by itself, whatever is bound: form, flags, paths.
@@ -69,11 +78,17 @@ class BindTable {
     // Elements, at all targets, of this source.
     [[nodiscard]] std::size_t count_of(std::string_view source) const;
 
+    // Whether more than one tree is shown at the target.
+    [[nodiscard]] bool is_union(const std::string& target) const;
+
     // Sorted by target.
     [[nodiscard]] const std::vector<BindPoint>& points() const { return points_; }
 
-    // `bind` lines, from the top down.
-    [[nodiscard]] std::string text(const std::string& default_root) const;
+    // `bind` and `mount` lines, from the top down. `remark`, if there is one, says of a source what
+    // comes after its line as a comment; nothing: the empty string.
+    using Remark = std::function<std::string(const std::string& source)>;
+    [[nodiscard]] std::string text(const std::string& default_root,
+                                   const Remark& remark = {}) const;
 
     bool operator==(const BindTable&) const = default;
 

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <ctime>
 #include <memory>
 #include <utility>
 
@@ -18,22 +20,36 @@ class ShownNode final : public ForwardingNode {
     using Owner = std::shared_ptr<const ShownAs>;
 
     ShownNode(NodePtr inner, Owner owner, bool top)
-        : ForwardingNode(std::move(inner)), owner_(std::move(owner)), top_(top) {}
+        : ForwardingNode(std::move(inner)), owner_(std::move(owner)) {
+        if (top) {
+            last_ = std::make_shared<Attr>();
+            last_->identity = inner_->identity();
+            last_->nlink = 2;
+            clock_gettime(CLOCK_REALTIME, &last_->mtime);
+            last_->atime = last_->ctime = last_->mtime;
+        }
+    }
 
     void getattr(RequestPtr request, Reply<Attr> reply) override {
-        inner_->getattr(std::move(request),
-                        [owner = owner_, top = top_, reply = std::move(reply)](Result<Attr> attr) {
-                            if (attr) {
-                                Attr& shown = attr.value();
-                                shown.uid = top || shown.uid == 0 ? owner->uid : shown.uid;
-                                shown.gid = top || shown.gid == 0 ? owner->gid : shown.gid;
-                                shown.mode = top ? S_IFDIR | owner->mode : shown.mode;
-                            }
-                            reply(std::move(attr));
-                        });
+        inner_->getattr(std::move(request), [owner = owner_, last = last_,
+                                             reply = std::move(reply)](Result<Attr> attr) {
+            if (!attr && last && attr.error() == error(ETIMEDOUT)) {
+                attr = *last;
+            }
+            if (attr) {
+                Attr& shown = attr.value();
+                shown.uid = last || shown.uid == 0 ? owner->uid : shown.uid;
+                shown.gid = last || shown.gid == 0 ? owner->gid : shown.gid;
+                shown.mode = last ? S_IFDIR | owner->mode : shown.mode;
+                if (last) {
+                    *last = shown;
+                }
+            }
+            reply(std::move(attr));
+        });
     }
     void setattr(RequestPtr request, SetAttr change, Reply<> reply) override {
-        if (top_ && (change.mode || change.uid || change.gid)) {
+        if (last_ && (change.mode || change.uid || change.gid)) {
             reply(error(EPERM));
             return;
         }
@@ -109,7 +125,7 @@ class ShownNode final : public ForwardingNode {
     }
 
     const Owner owner_;
-    const bool top_;
+    std::shared_ptr<Attr> last_;  // of the directory at the top: what it was last; else null
 };
 
 }  // namespace

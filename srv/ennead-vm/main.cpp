@@ -4,12 +4,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <new>
 #include <string>
+#include <system_error>
 
 #include "srv/ennead-vm/vm_process.h"
 #include "synthfs/words.h"
@@ -18,6 +22,8 @@ namespace {
 
 using ennead::srv::kLinkFd;
 using ennead::srv::kMessageFd;
+using ennead::synthfs::Checked;
+using ennead::synthfs::make_fault;
 
 // The VM must not outlive its server, whatever ends that; nor gain privileges or leave guest memory
 // in a core file.
@@ -51,6 +57,22 @@ bool greet(const std::string& line) {
     return write(kLinkFd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
 }
 
+// What the host does not give shows as an exception of a library, here or there; a thread needs
+// memory for its stack.
+Checked<> build(const ennead::srv::StartMessage& message,
+                std::unique_ptr<ennead::srv::VmProcess>& process) {
+    try {
+        process = std::make_unique<ennead::srv::VmProcess>();
+        return process->build(message);
+    } catch (const std::bad_alloc&) {
+        return make_fault(ENOMEM, "the host has no memory for the machine's process");
+    } catch (const std::system_error& failure) {
+        return make_fault(ENOMEM, "a thread of the machine's: %s", failure.what());
+    } catch (const boost::system::system_error& failure) {
+        return make_fault(ENOMEM, "a thread of the machine's: %s", failure.what());
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -61,8 +83,8 @@ int main() {
             std::fprintf(stderr, "ennead-vm is started by ennead, not by hand\n");
             return 2;
         }
-        ennead::srv::VmProcess process;
-        if (auto built = process.build(message.value()); !built) {
+        std::unique_ptr<ennead::srv::VmProcess> process;
+        if (auto built = build(message.value(), process); !built) {
             greet("error " + std::to_string(built.error().errnum) + ' ' +
                   ennead::synthfs::quote(built.error().text) + '\n');
             return 1;
@@ -70,7 +92,7 @@ int main() {
         if (!greet("ok\n")) {
             return 1;
         }
-        process.serve(kLinkFd);
+        process->serve(kLinkFd);
         return 0;
     } catch (const std::exception& e) {
         std::fprintf(stderr, "ennead-vm: %s\n", e.what());

@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "synthfs/result.h"
+#include "synthfs/words.h"
 #include "vmcore/machine/boot.h"
 
 namespace ennead::srv {
@@ -171,6 +172,10 @@ Checked<> VmProcess::build(const StartMessage& message) {
                               "the kernel is %s; what boots is a bzImage, a multiboot kernel or an "
                               "ELF kernel for i386",
                               vmcore::describe_image(kernel_start).c_str());
+        }
+        if (number == ENOMEM) {
+            return make_fault(number, "the host has no memory for a guest of %s",
+                              synthfs::format_size(message.memory_bytes).c_str());
         }
         return make_fault(number, "%s", machine.error().message().c_str());
     }

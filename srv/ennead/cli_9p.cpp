@@ -26,7 +26,9 @@ namespace {
 
 using synthfs::Attr;
 using synthfs::HandlePtr;
+using synthfs::kUsualAddress;
 using synthfs::NodePtr;
+using synthfs::parse_address;
 using synthfs::Result;
 
 constexpr const char* kUsage =

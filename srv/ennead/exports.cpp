@@ -17,6 +17,7 @@ using synthfs::Checked;
 using synthfs::Command;
 using synthfs::make_fault;
 using synthfs::NodePtr;
+using synthfs::parse_address;
 using synthfs::Result;
 using synthfs::Verb;
 

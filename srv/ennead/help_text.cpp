@@ -24,12 +24,13 @@ At the top
     version  help  stats
     ctl      `cap n` (VMs there can be), `reap time` (of VMs never touched), `default key value`, quit;
              export ADDR [PATH] [-r], unexport ADDR: the tree for 9P clients;
-             mount [-abc] ADDR n/NAME, unmount n/NAME; ADDR is unix!PATH or tcp!HOST!PORT
+             mount [-abc] ADDR n/NAME, unmount [ADDR] n/NAME; ADDR is unix!PATH or tcp!HOST!PORT
     n/       other servers' trees: n/host/3/ctl drives a machine there
 
 In N/
     ctl      start pause resume reset stop powerdown nmi kill destroy; `step n`, `set key value`
-             bind [-abcor] source target, unbind [source] target
+             bind [-abcor] source target, mount [-abc] ADDR target,
+             unbind [source] target (unmount too)
              `timeout time` stops it then; killonclose: kill when this open of ctl is closed
     conf     every setting; `cat 1/conf > 2/conf` copies a machine
     name  status  wait  events  error
@@ -43,7 +44,7 @@ In N/
     bp       breakpoints: `rwx address length hits`; > replaces, >> adds
     trace    what `trace insn|irq|exc|io|mmio|9p [lo-hi] [cr3=0x...]` in ctl asks for, as long as
              somebody reads; `notrace` ends it
-    ns       the guest's name space, bind lines; `cat 1/ns > 2/ns` copies it
+    ns       the guest's name space, bind and mount lines; `cat 1/ns > 2/ns` copies it
     root/    its tree, to be looked at         stats    counters
     jit/     stats, blocks (a line for each), block/ADDRESS: guest and host code
 
@@ -59,7 +60,8 @@ Settings
     seed NUMBER (of the random device)
 
 Name spaces: `bind $PWD /src`, source a host directory, '#ram' (memory), n/NAME, or '#vm' (the VM's
-    own directory and the VMs that its guest makes); at once while it runs
+    own directory and the VMs that its guest makes); `mount ADDR /far`: what a 9P server has;
+    at once while it runs
     -b before, -a after what is there (a union), -c new files go here, -r read-only
     -o overlay: changes go to the VM's scratch layer
 

@@ -16,6 +16,7 @@
 
 namespace ennead::srv {
 
+using synthfs::Address;
 using synthfs::Checked;
 using synthfs::make_fault;
 

@@ -14,8 +14,8 @@
 #include <optional>
 
 #include "srv/common/fd.h"
-#include "srv/ennead/address.h"
 #include "srv/ennead/host_source.h"
+#include "synthfs/address.h"
 #include "synthfs/fault.h"
 
 namespace ennead::srv {
@@ -35,14 +35,14 @@ class Listener {
     // listens at any more. EADDRINUSE: somebody does. EACCES: a TCP address of other hosts' without
     // `anyway`. EINVAL: a host that is no number, `localhost` or `*`. Everything else as bind(2).
     static synthfs::Checked<std::unique_ptr<Listener>> open(boost::asio::io_context& io,
-                                                            const Address& address,
+                                                            const synthfs::Address& address,
                                                             Options options);
     ~Listener();
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
 
     // With the port that was given for port 0.
-    [[nodiscard]] const Address& address() const { return address_; }
+    [[nodiscard]] const synthfs::Address& address() const { return address_; }
 
   private:
     // The unix socket's place, and which file was made there.
@@ -53,14 +53,14 @@ class Listener {
         ino_t inode = 0;
     };
 
-    Listener(boost::asio::io_context& io, Fd socket, Address address, Options options);
-    static synthfs::Checked<Fd> listen_unix(const Address& address, const Options& options,
+    Listener(boost::asio::io_context& io, Fd socket, synthfs::Address address, Options options);
+    static synthfs::Checked<Fd> listen_unix(const synthfs::Address& address, const Options& options,
                                             std::optional<Place>& place);
-    static synthfs::Checked<Fd> listen_tcp(Address& address, const Options& options);
+    static synthfs::Checked<Fd> listen_tcp(synthfs::Address& address, const Options& options);
     void wait();
     void take_all();
 
-    Address address_;
+    synthfs::Address address_;
     Options options_;
     boost::asio::posix::stream_descriptor socket_;
     boost::asio::steady_timer pause_;

@@ -32,6 +32,12 @@ synthfs::Fault no_process() {
         EBUSY, "the VM has no process: it was not started, or its process has ended");
 }
 
+// What the VM process answered: it has told the words itself, unless it hangs.
+synthfs::Fault told(const std::error_code& code) {
+    const int errnum = synthfs::to_errno(code);
+    return {errnum, errnum == ETIMEDOUT ? kNoAnswer : "", {}, {}};
+}
+
 class LiveHandle;
 
 class LiveNode final : public synthfs::SynthNode {
@@ -77,9 +83,9 @@ class LiveHandle final : public SynthHandle {
             reply(synthfs::error(refusal));
             return;
         }
-        when_open(request, reply, [=, reply = explained(request, reply)](synthfs::Handle& remote) {
-            remote.read(request, offset, into, reply);
-        });
+        reply = explained(request, std::move(reply));
+        when_open(request, reply,
+                  [=](synthfs::Handle& remote) { remote.read(request, offset, into, reply); });
     }
 
     void write(RequestPtr request, std::uint64_t offset, std::span<const std::byte> data,
@@ -88,9 +94,9 @@ class LiveHandle final : public SynthHandle {
             reply(synthfs::error(refusal));
             return;
         }
-        when_open(request, reply, [=, reply = explained(request, reply)](synthfs::Handle& remote) {
-            remote.write(request, offset, data, reply);
-        });
+        reply = explained(request, std::move(reply));
+        when_open(request, reply,
+                  [=](synthfs::Handle& remote) { remote.write(request, offset, data, reply); });
     }
 
     unsigned poll(std::function<void()> notify) override {
@@ -115,16 +121,19 @@ class LiveHandle final : public SynthHandle {
     }
 
   private:
-    // Gives the request the words of its failure.
-    Reply<std::size_t> explained(const RequestPtr& request, Reply<std::size_t> reply) const {
+    // Gives the request the words of its failure. A process that hangs tells none.
+    Reply<std::size_t> explained(const RequestPtr& request, Reply<std::size_t> reply) {
+        const auto shared = std::static_pointer_cast<LiveHandle>(shared_from_this());
         const LiveFile& file = static_cast<LiveNode&>(node()).file();
-        if (!file.log) {
-            return reply;
-        }
-        return [request, reply = std::move(reply), log = file.log, name = file.name,
-                before = file.log->added()](Result<std::size_t> result) {
-            if (!result) {
-                request->explain(log->words_since(before, synthfs::to_errno(result.error()), name));
+        return [request, reply = std::move(reply), weak = std::weak_ptr(shared), log = file.log,
+                name = file.name,
+                before = file.log ? file.log->added() : 0](Result<std::size_t> result) {
+            const int errnum = result ? 0 : synthfs::to_errno(result.error());
+            const auto self = weak.lock();
+            if (errnum == ETIMEDOUT && self) {
+                self->node().report(*request, synthfs::make_fault(errnum, "%s", kNoAnswer));
+            } else if (errnum != 0 && log) {
+                request->explain(log->words_since(before, errnum, name));
             }
             reply(std::move(result));
         };
@@ -212,14 +221,9 @@ void LiveNode::truncate(RequestPtr request, std::uint64_t size, synthfs::Checked
                   if (opened) {
                       reply(synthfs::success());
                   } else {
-                      reply(synthfs::Fault{synthfs::to_errno(opened.error()), {}, {}, {}});
+                      reply(told(opened.error()));
                   }
               });
-}
-
-// What the VM process answered: it has told the words itself.
-synthfs::Fault told(const std::error_code& code) {
-    return {synthfs::to_errno(code), {}, {}, {}};
 }
 
 // The files of a live directory that are in use.

@@ -13,13 +13,13 @@
 #include <exception>
 #include <string>
 
-#include "srv/ennead/address.h"
 #include "srv/ennead/app.h"
 #include "srv/ennead/cli_9p.h"
 #include "srv/ennead/cli_attach.h"
 #include "srv/ennead/cli_exec.h"
 #include "srv/ennead/cli_ps.h"
 #include "srv/ennead/cli_run.h"
+#include "synthfs/address.h"
 
 namespace {
 
@@ -171,7 +171,7 @@ int serve_command(int argc, char** argv) {
                 options.log_file = optarg;
                 break;
             case 'L':
-                options.app.listen.push_back(ennead::srv::absolute_address(optarg));
+                options.app.listen.push_back(ennead::synthfs::absolute_address(optarg));
                 break;
             case 'A':
                 options.app.listen_anyway = true;

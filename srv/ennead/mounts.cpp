@@ -8,9 +8,11 @@
 
 namespace ennead::srv {
 
+using synthfs::Address;
 using synthfs::Checked;
 using synthfs::Command;
 using synthfs::Fault;
+using synthfs::parse_remote_address;
 using synthfs::Verb;
 using synthfs::Word;
 
@@ -36,21 +38,6 @@ Checked<std::string> parse_name(const Command& line, const Word& word) {
         return at_word(EINVAL, path + ": trees are mounted at n/ and one name", line, word);
     }
     return name;
-}
-
-Checked<Address> parse_remote(const Command& line, const Word& word) {
-    auto address = parse_address(word.text);
-    if (!address) {
-        return at_word(EINVAL, address.error().text, line, word);
-    }
-    const bool unix = address.value().network == Address::Network::unix;
-    if (unix && !address.value().where.starts_with('/')) {
-        return at_word(EINVAL, word.text + ": the path must be absolute", line, word);
-    }
-    if (!unix && address.value().port == 0) {
-        return at_word(EINVAL, word.text + ": a port is a number from 1 to 65535", line, word);
-    }
-    return address;
 }
 
 struct MountLine {
@@ -83,7 +70,7 @@ Checked<MountLine> parse_mount(const Command& line) {
     if (line.arg_count() != next + 2) {
         return usage(kMountUsage, line);
     }
-    auto address = parse_remote(line, line.arg(next));
+    auto address = parse_remote_address(line, next + 1);
     if (!address) {
         return address.error();
     }
@@ -109,7 +96,7 @@ Checked<UnmountLine> parse_unmount(const Command& line) {
     }
     result.name = std::move(name.value());
     if (line.arg_count() == 2) {
-        auto address = parse_remote(line, line.arg(0));
+        auto address = parse_remote_address(line, 1);
         if (!address) {
             return address.error();
         }
@@ -127,16 +114,15 @@ Mounts::Mounts(Options options) : options_(std::move(options)) {
 }
 
 std::shared_ptr<RemoteTree> Mounts::connect(const Address& address, const std::string& name) {
-    return RemoteTree::start(
-        address, {.io = options_.io,
-                  .hidden = options_.hidden,
-                  .changed = [options = options_, file = "n/" + name,
-                              good = address.text() + ": connected"](const std::string& text) {
-                      options.log(file + ": " + text);
-                      if (options.errors && text != good) {
-                          options.errors({EIO, 0, file, text, {}, {}});
-                      }
-                  }});
+    return RemoteTree::start(address, {.io = options_.io,
+                                       .hidden = options_.hidden,
+                                       .changed = [options = options_, file = "n/" + name](
+                                                      const std::string& text, bool connected) {
+                                           options.log(file + ": " + text);
+                                           if (options.errors && !connected) {
+                                               options.errors({EIO, 0, file, text, {}, {}});
+                                           }
+                                       }});
 }
 
 Checked<> Mounts::show(std::vector<Point> points) {

@@ -62,7 +62,7 @@ class Mounts {
 
     // Shows `points` from now on.
     synthfs::Checked<> show(std::vector<Point> points);
-    [[nodiscard]] std::shared_ptr<RemoteTree> connect(const Address& address,
+    [[nodiscard]] std::shared_ptr<RemoteTree> connect(const synthfs::Address& address,
                                                       const std::string& name);
 
     Options options_;

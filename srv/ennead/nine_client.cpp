@@ -14,6 +14,7 @@
 
 namespace ennead::srv {
 
+using synthfs::Address;
 using synthfs::Checked;
 using synthfs::HandlePtr;
 using synthfs::make_fault;

@@ -13,7 +13,7 @@
 
 #include "p9/stream.h"
 #include "srv/common/fd.h"
-#include "srv/ennead/address.h"
+#include "synthfs/address.h"
 #include "synthfs/fault.h"
 #include "synthfs/node.h"
 
@@ -21,12 +21,12 @@ namespace ennead::srv {
 
 // A connected stream socket; waits for it, and for a host's name. Errors as connect(2), ENXIO for a
 // host that is not known.
-[[nodiscard]] synthfs::Checked<Fd> dial(const Address& address);
+[[nodiscard]] synthfs::Checked<Fd> dial(const synthfs::Address& address);
 
 class NineClient {
   public:
     // Connects, agrees on a version and attaches.
-    static synthfs::Checked<std::unique_ptr<NineClient>> connect(const Address& address);
+    static synthfs::Checked<std::unique_ptr<NineClient>> connect(const synthfs::Address& address);
 
     // What `call`, given a Reply, comes to.
     template <class T, class Call>

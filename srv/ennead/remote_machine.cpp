@@ -32,7 +32,12 @@ namespace {
 constexpr std::chrono::seconds kControlPatience{5}, kBuildPatience{30};
 
 Fault no_answer() {
-    return make_fault(ETIMEDOUT, "the VM's process does not answer; kill would end it");
+    return make_fault(ETIMEDOUT, "%s", kNoAnswer);
+}
+
+// With the words for a process that hangs.
+Fault fault_of(const std::error_code& code) {
+    return synthfs::to_errno(code) == ETIMEDOUT ? no_answer() : synthfs::fault_of(code);
 }
 
 // After a write that failed, a `ctl` file reads as the error's text.
@@ -118,7 +123,8 @@ void RemoteMachine::connect(ProcessSockets sockets) {
         io_, std::move(sockets.link),
         VmLink::Hooks{.ready = callback(&RemoteMachine::built),
                       // A process that closes its end is about to be reaped.
-                      .lost = callback(&RemoteMachine::kill)});
+                      .lost = callback(&RemoteMachine::kill),
+                      .stopped = [this] { return stopped(); }});
 }
 
 void RemoteMachine::tell_ready(Checked<> outcome) {
@@ -175,7 +181,7 @@ void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
         answer_within<Checked<>>(io_, kControlPatience, no_answer(), std::move(answer));
     open_file(tree_, "ctl", O_RDWR, [line, reply](Result<HandlePtr> opened) {
         if (!opened) {
-            reply(synthfs::fault_of(opened.error()));
+            reply(fault_of(opened.error()));
             return;
         }
         // The text and the handle live until the answer.
@@ -185,8 +191,11 @@ void RemoteMachine::control(const std::string& line, CheckedReply<> answer) {
                       [reply, text, handle](Result<std::size_t> written) {
                           if (written) {
                               reply(synthfs::success());
+                          } else if (const Fault fault = fault_of(written.error());
+                                     fault.errnum == ETIMEDOUT) {
+                              reply(fault);
                           } else {
-                              explain(handle, synthfs::fault_of(written.error()), reply);
+                              explain(handle, fault, reply);
                           }
                       });
     });
@@ -215,7 +224,7 @@ void RemoteMachine::write_console(RequestPtr request, std::span<const std::byte>
                                if (written) {
                                    reply(written.value());
                                } else {
-                                   reply(synthfs::fault_of(written.error()));
+                                   reply(fault_of(written.error()));
                                }
                            });
 }

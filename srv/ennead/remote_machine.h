@@ -59,6 +59,9 @@ class RemoteMachine : public std::enable_shared_from_this<RemoteMachine> {
     // Ends the process; `ended` follows.
     void kill() { process_->kill(); }
 
+    // Its process was stopped, by SIGSTOP or its like.
+    [[nodiscard]] bool stopped() const { return process_ && process_->stopped(); }
+
     // The live files; null until the machine was built.
     [[nodiscard]] synthfs::NodePtr tree() const { return tree_; }
     // The guest's tree as the process serves it; null until the machine was built.

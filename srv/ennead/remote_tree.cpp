@@ -22,6 +22,7 @@
 namespace ennead::srv {
 
 using boost::system::error_code;
+using synthfs::Address;
 using synthfs::NodePtr;
 using synthfs::Reply;
 using synthfs::RequestPtr;
@@ -269,7 +270,7 @@ void RemoteTree::owner_known(const NodePtr& root, const Result<synthfs::Attr>& a
     retry_ = options_.first_retry;
     root_ = root;
     reason_.clear();
-    options_.changed(address_.text() + ": connected");
+    options_.changed(address_.text() + ": connected", true);
 }
 
 void RemoteTree::fail(const std::string& reason_text) {
@@ -293,7 +294,7 @@ void RemoteTree::fail(const std::string& reason_text) {
     });
     if (reason_ != reason) {
         reason_ = reason;
-        options_.changed(address_.text() + ": " + reason);
+        options_.changed(address_.text() + ": " + reason, false);
     }
 }
 

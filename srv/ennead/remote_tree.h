@@ -15,8 +15,8 @@
 #include <string>
 
 #include "p9/stream.h"
-#include "srv/ennead/address.h"
 #include "srv/ennead/host_source.h"
+#include "synthfs/address.h"
 #include "synthfs/node.h"
 
 namespace ennead::srv {
@@ -31,14 +31,14 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
         boost::asio::io_context& io;
         const HiddenPlaces& hidden;
         // The connection is there, or is not, and why: a line each time that changes.
-        std::function<void(const std::string&)> changed;
+        std::function<void(const std::string& text, bool connected)> changed;
         // How long an attempt may take, and how long after one that failed the next comes at first
         // and at most; each time twice as long.
         std::chrono::milliseconds patience{10'000}, first_retry{250}, last_retry{5'000};
     };
 
     // The first attempt is under way.
-    static std::shared_ptr<RemoteTree> start(Address address, Options options);
+    static std::shared_ptr<RemoteTree> start(synthfs::Address address, Options options);
     ~RemoteTree();
 
     // The directory; the same node for good. EIO once this object is closed.
@@ -49,7 +49,7 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
 
     // The other tree's root; null while there is no connection.
     [[nodiscard]] synthfs::NodePtr root() const { return root_; }
-    [[nodiscard]] const Address& address() const { return address_; }
+    [[nodiscard]] const synthfs::Address& address() const { return address_; }
     // Why there is no connection.
     [[nodiscard]] const std::string& reason() const { return reason_; }
     // A member of a union: without a connection it is empty, and does not stand in the others' way.
@@ -60,7 +60,7 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
     void close();
 
   private:
-    RemoteTree(Address address, Options options);
+    RemoteTree(synthfs::Address address, Options options);
     // Why there is no root.
     [[nodiscard]] std::string absence() const;
     // The root for a request that looks at what is in it.
@@ -80,7 +80,7 @@ class RemoteTree : public std::enable_shared_from_this<RemoteTree> {
     template <class... Args>
     auto in_attempt(void (RemoteTree::*method)(Args...));
 
-    Address address_;
+    synthfs::Address address_;
     Options options_;
     synthfs::NodePtr node_, root_;
     std::array<synthfs::NodePtr, kMostHops> passed_on_;  // root_for(), by hops

@@ -163,6 +163,14 @@ void VmProcess::kill() {
     }
 }
 
+bool VmProcess::stopped() const {
+    siginfo_t info{};
+    // Left to be told again. It is no longer, once the process goes on.
+    return !reaped_ &&
+           waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == pid_;
+}
+
 void VmProcess::watch() {
     // A pidfd becomes readable when the process has ended.
     pidfd_.async_wait(boost::asio::posix::stream_descriptor::wait_read,

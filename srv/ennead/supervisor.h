@@ -66,6 +66,8 @@ class VmProcess {
     [[nodiscard]] pid_t pid() const { return pid_; }
     // SIGKILL; on_exit follows.
     void kill();
+    // By SIGSTOP or its like.
+    [[nodiscard]] bool stopped() const;
 
   private:
     VmProcess(boost::asio::io_context& io, pid_t pid, int pidfd, OnExit on_exit);

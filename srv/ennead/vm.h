@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "srv/common/limits_page.h"
 #include "srv/ennead/console_log.h"
 #include "srv/ennead/remote_machine.h"
+#include "srv/ennead/remote_tree.h"
 #include "srv/ennead/served_trees.h"
 #include "srv/ennead/vm_conf.h"
 #include "srv/ennead/vm_namespace.h"
@@ -114,10 +116,10 @@ class Vm : public std::enable_shared_from_this<Vm> {
     // The VM's row in the list of all.
     [[nodiscard]] std::string summary() const;
     // The text of `ns`.
-    [[nodiscard]] std::string namespace_text() const { return names_.text(settings_.root()); }
-    // `bind` and `unbind` lines, all or none; `replace`: the default name space comes before them.
-    // A machine that is on sees the change at once; if its process does not take it over in time,
-    // ETIMEDOUT, and it may happen later.
+    [[nodiscard]] std::string namespace_text() const;
+    // `bind`, `mount` and `unbind` lines, all or none; `replace`: the default name space comes
+    // before them. A machine that is on sees the change at once; if its process does not take it
+    // over in time, ETIMEDOUT, and it may happen later.
     void change_namespace(std::vector<synthfs::Command> lines, bool replace,
                           synthfs::CheckedReply<> reply);
 
@@ -149,7 +151,11 @@ class Vm : public std::enable_shared_from_this<Vm> {
     [[nodiscard]] synthfs::Checked<> allow_binds(const synthfs::BindTable& next) const;
     void find_source(const std::string& source, const synthfs::RequestPtr& request,
                      const synthfs::Reply<synthfs::NodePtr>& reply) const;
-    [[nodiscard]] synthfs::Checked<Fd> open_tree_source(const std::string& source, bool read_only);
+    [[nodiscard]] synthfs::Checked<Fd> open_tree_source(const std::string& source,
+                                                        const std::string& target, bool read_only);
+    [[nodiscard]] std::shared_ptr<RemoteTree> remote_tree(const std::string& address);
+    [[nodiscard]] synthfs::NodePtr mounted_at(const std::string& address,
+                                              const std::string& target);
     void look_at_sources(std::shared_ptr<const std::vector<synthfs::Command>> lines,
                          std::size_t from, synthfs::CheckedReply<> reply);
     [[nodiscard]] RemoteMachine::Hooks machine_hooks();
@@ -178,6 +184,8 @@ class Vm : public std::enable_shared_from_this<Vm> {
     const bool nested_;
     std::vector<std::weak_ptr<Vm>> children_;
     ServedTrees trees_;
+    // What its process has from other servers, by address.
+    std::map<std::string, std::weak_ptr<RemoteTree>> remote_trees_;
     VmNamespace names_;
 
     VmState state_ = VmState::fresh;

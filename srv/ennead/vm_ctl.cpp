@@ -134,8 +134,10 @@ synthfs::CtlFile vm_ctl(VmTable& table, const std::shared_ptr<Vm>& vm) {
         reply(synthfs::success());
         table.destroy(self);
     });
-    for (const auto& [verb, usage] :
-         {std::pair{"bind", "bind [-abcor] source target"}, {"unbind", "unbind [source] target"}}) {
+    for (const auto& [verb, usage] : {std::pair{"bind", "bind [-abcor] source target"},
+                                      {"mount", "mount [-abc] addr target"},
+                                      {"unbind", "unbind [source] target"},
+                                      {"unmount", "unmount [source] target"}}) {
         ctl.verbs.push_back(Verb{
             .name = verb,
             .min_args = 1,

@@ -6,6 +6,9 @@
 // Asio 1.74 forgets <utility> under C++20, so it comes first.
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <chrono>
 
 #include "p9/stream.h"
 #include "synthfs/words.h"
@@ -19,13 +22,69 @@ using synthfs::NodePtr;
 using synthfs::Result;
 
 struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
-    State(p9::Socket s, Hooks h) : socket(std::move(s)), hooks(std::move(h)) {}
+    State(boost::asio::io_context& io, p9::Socket s, Hooks h)
+        : socket(std::move(s)), hooks(std::move(h)), glance_timer(io) {}
 
     p9::Socket socket;
     Hooks hooks;
     bool closed = false;
     std::string greeting;
     std::shared_ptr<p9::ClientConnection> connection;
+
+    // --- whether it answers: looked at while it owes something
+    boost::asio::steady_timer glance_timer;
+    bool watching = false, pinged = false;
+    std::uint64_t frames = 0;                     // that had come at the last look
+    std::chrono::steady_clock::time_point since;  // when the last one had
+    NodePtr root;
+
+    void asked() {
+        if (!watching && !closed) {
+            watching = true;
+            has_spoken();
+            look_later();
+        }
+    }
+
+    void has_spoken() {
+        const p9::Client* client = connection ? connection->client() : nullptr;
+        frames = client != nullptr ? client->received() : 0;
+        since = std::chrono::steady_clock::now();
+        pinged = false;
+    }
+
+    void look_later() {
+        // A process that lives answers within milliseconds; one that the host lets wait for a turn,
+        // in seconds.
+        constexpr std::chrono::milliseconds kGlance{400};
+        glance_timer.expires_after(kGlance);
+        glance_timer.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+            if (const auto self = weak.lock(); self && !ec && !self->closed) {
+                self->look();
+            }
+        });
+    }
+
+    void look() {
+        constexpr std::chrono::seconds kPatience{5};
+        p9::Client* const client = connection ? connection->client() : nullptr;
+        if (client == nullptr || !client->owed()) {
+            watching = false;
+            return;
+        }
+        if (client->received() != frames) {
+            has_spoken();
+        } else if ((hooks.stopped && hooks.stopped()) ||
+                   std::chrono::steady_clock::now() - since >= kPatience) {
+            watching = false;
+            client->stall(ETIMEDOUT, kNoAnswer);
+            return;
+        } else if (root && !std::exchange(pinged, true)) {
+            // What was asked may be waiting for a slow disk; this waits for nothing.
+            root->getattr(std::make_shared<synthfs::Request>(), [](const auto&) {});
+        }
+        look_later();
+    }
 
     void tell(Checked<NodePtr> outcome) {
         if (auto ready = std::exchange(hooks.ready, nullptr); ready && !closed) {
@@ -68,6 +127,11 @@ struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
             return;
         }
         p9::ClientOptions options;
+        options.on_asked = [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) {
+                self->asked();
+            }
+        };
         options.on_end = [weak = weak_from_this()](std::string_view) {
             if (auto self = weak.lock(); self && !self->closed && self->hooks.lost) {
                 auto lost = self->hooks.lost;
@@ -78,6 +142,7 @@ struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
             std::move(socket), std::move(options), [weak = weak_from_this()](Result<NodePtr> root) {
                 if (auto self = weak.lock()) {
                     if (root) {
+                        self->root = root.value();
                         self->tell(root.value());
                     } else {
                         self->tell(synthfs::fault_of(root.error()));
@@ -88,12 +153,15 @@ struct VmLink::State : std::enable_shared_from_this<VmLink::State> {
 };
 
 VmLink::VmLink(boost::asio::io_context& io, Fd socket, Hooks hooks)
-    : state_(std::make_shared<State>(p9::adopt_socket(io, socket.release()), std::move(hooks))) {
+    : state_(
+          std::make_shared<State>(io, p9::adopt_socket(io, socket.release()), std::move(hooks))) {
     state_->greet();
 }
 
 VmLink::~VmLink() {
     state_->closed = true;
+    state_->glance_timer.cancel();
+    state_->root = nullptr;
     if (state_->connection) {
         state_->connection->close();
     }

@@ -13,8 +13,13 @@
 
 namespace ennead::srv {
 
-// Loop thread only. Destruction closes the connection; what is pending on its files then answers
-// ENODEV, and none of the functions given is called any more.
+// Words for ETIMEDOUT.
+inline constexpr const char* kNoAnswer = "the VM's process does not answer; kill would end it";
+
+// Loop thread only. A process that was stopped, or does not even answer what takes it no time, is
+// taken for one that hangs, until it says something: what is asked of its files is ETIMEDOUT with
+// kNoAnswer, but for reads of streams, which wait. Destruction closes the connection; what is
+// pending on its files then answers ENODEV, and none of the functions given is called any more.
 class VmLink {
   public:
     struct Hooks {
@@ -22,6 +27,8 @@ class VmLink {
         std::function<void(synthfs::Checked<synthfs::NodePtr> root)> ready;
         // The other end closed the connection, after that or without any greeting.
         std::function<void()> lost;
+        // Whether the process was stopped by a signal; without it, that is not known.
+        std::function<bool()> stopped{};
     };
 
     VmLink(boost::asio::io_context& io, Fd socket, Hooks hooks);

@@ -108,7 +108,7 @@ Checked<> VmNamespace::open_element(const std::string& target, const BindElement
     }
     if (context.is_tree && context.is_tree(element.sources.front())) {
         told.kind = NamespaceMessage::Kind::tree;
-        auto fd = context.open_tree(element.sources.front(), element.read_only);
+        auto fd = context.open_tree(element.sources.front(), target, element.read_only);
         if (!fd) {
             return about(element.sources.front(), fd.error());
         }
@@ -200,11 +200,16 @@ void VmNamespace::next_change() {
         }
     }
     if (!change.send) {
-        // Only what is new is looked at: what has gone since it was bound fails at start.
+        // Only what is new is looked at: what has gone since it was bound fails at start. Nobody is
+        // dialled before there is a process.
         Known bound;
-        for (const BindPoint& point : binds_.points()) {
-            for (const BindElement& element : point.elements) {
-                bound.emplace(key_of(point.target, element, change.context), 0);
+        for (const BindTable* const table : {&binds_, &next}) {
+            for (const BindPoint& point : table->points()) {
+                for (const BindElement& element : point.elements) {
+                    if (table == &binds_ || synthfs::is_address_source(element.sources.front())) {
+                        bound.emplace(key_of(point.target, element, change.context), 0);
+                    }
+                }
             }
         }
         if (const auto opened = prepare(next, bound, change.context); !opened) {

@@ -25,9 +25,12 @@ struct NamespaceContext {
     std::uint64_t ram_size_bytes = 0;  // the most that each #ram may take
     HiddenPlaces hidden;
     // Whether a source is a tree that is served to the process over a socket, and the end of that
-    // socket that is the process's. Without these, and for other sources, it is a host directory.
+    // socket that is the process's, for what is bound at `target`. Without these, and for other
+    // sources, it is a host directory.
     std::function<bool(const std::string& source)> is_tree{};
-    std::function<synthfs::Checked<Fd>(const std::string& source, bool read_only)> open_tree{};
+    std::function<synthfs::Checked<Fd>(const std::string& source, const std::string& target,
+                                       bool read_only)>
+        open_tree{};
     // Whether the VM may have this name space; a fault's command may be the source that it may not
     // have. Without it: yes.
     std::function<synthfs::Checked<>(const synthfs::BindTable& next)> allow{};
@@ -44,8 +47,9 @@ class VmNamespace {
     explicit VmNamespace(int directory_fd) : directory_fd_(directory_fd) {}
 
     // Replayable lines.
-    [[nodiscard]] std::string text(const std::string& default_root) const {
-        return binds_.text(default_root);
+    [[nodiscard]] std::string text(const std::string& default_root,
+                                   const synthfs::BindTable::Remark& remark = {}) const {
+        return binds_.text(default_root, remark);
     }
     // Whether some host directory is shown as it is, and so may change without the guest's doing.
     [[nodiscard]] bool shows_host() const;
@@ -59,9 +63,9 @@ class VmNamespace {
     // All of it, for a new process, which knows nothing yet.
     [[nodiscard]] synthfs::Checked<NamespaceGrant> grant_all(const NamespaceContext& context);
 
-    // Applies `bind` and `unbind` lines, after `replace` to the default name space: all or none.
-    // New sources are opened at once. With `send`, which is null while no machine is on, the change
-    // is made when the process has made it. Changes are carried out one after the other.
+    // Applies `bind`, `mount` and `unbind` lines, after `replace` to the default name space: all or
+    // none. New sources are opened at once. With `send`, which is null while no machine is on, the
+    // change is made when the process has made it. Changes are carried out one after the other.
     void change(std::vector<synthfs::Command> lines, bool replace, const NamespaceContext& context,
                 Send send, synthfs::CheckedReply<> reply);
 

@@ -10,6 +10,7 @@
 #include "srv/ennead/deadline.h"
 #include "srv/ennead/vm.h"
 #include "srv/ennead/vm_link.h"
+#include "synthfs/address.h"
 #include "synthfs/read_only.h"
 
 namespace ennead::srv {
@@ -26,7 +27,7 @@ using synthfs::Result;
 namespace {
 
 // A write to `ns` must not wait for a process that hangs, as one to `ctl`.
-constexpr std::chrono::seconds kNamespacePatience{5};
+constexpr std::chrono::milliseconds kNamespacePatience{5'000}, kPatienceWithStopped{400};
 
 synthfs::Fault about(const std::string& source, synthfs::Fault fault) {
     fault.command = source;
@@ -36,22 +37,28 @@ synthfs::Fault about(const std::string& source, synthfs::Fault fault) {
 }  // namespace
 
 NamespaceContext Vm::namespace_context() {
-    return {.default_root = settings_.root(),
-            .ram_size_bytes = settings_.memory_bytes(),
-            .hidden = services_.hidden,
-            .is_tree = [this](const std::string& source) { return is_tree_source(source); },
-            .open_tree = [this](const std::string& source,
-                                bool read_only) { return open_tree_source(source, read_only); },
-            .allow = [this](const synthfs::BindTable& next) { return allow_binds(next); }};
+    return {
+        .default_root = settings_.root(),
+        .ram_size_bytes = settings_.memory_bytes(),
+        .hidden = services_.hidden,
+        .is_tree = [this](const std::string& source) { return is_tree_source(source); },
+        .open_tree = [this](const std::string& source, const std::string& target,
+                            bool read_only) { return open_tree_source(source, target, read_only); },
+        .allow = [this](const synthfs::BindTable& next) { return allow_binds(next); }};
 }
 
 // The guest of the VM above knows no paths of the host: what it names is in its own tree.
 bool Vm::is_tree_source(const std::string& source) const {
     return source == synthfs::kVmSource || synthfs::is_mounted_source(source) ||
-           (nested_ && source.starts_with('/'));
+           synthfs::is_address_source(source) || (nested_ && source.starts_with('/'));
 }
 
 Checked<> Vm::check_source(const std::string& source) const {
+    if (nested_ && synthfs::is_address_source(source)) {
+        return make_fault(EPERM,
+                          "an address is one of the host's, which a VM made by a guest does not "
+                          "have; its sources are directories of that guest's tree");
+    }
     if (nested_ && synthfs::is_mounted_source(source)) {
         return make_fault(EPERM,
                           "what is mounted at the server is not for a VM made by a guest; its "
@@ -78,7 +85,8 @@ Checked<> Vm::allow_binds(const synthfs::BindTable& next) const {
                 }
                 // v9fs gives an empty file to whoever reads one without a size from its cache.
                 if (active() && guest_keeps_names_ &&
-                    (source == synthfs::kVmSource || synthfs::is_mounted_source(source))) {
+                    (source == synthfs::kVmSource || synthfs::is_mounted_source(source) ||
+                     synthfs::is_address_source(source))) {
                     return about(source, make_fault(EBUSY,
                                                     "the guest keeps what it has seen "
                                                     "(cache=loose) and would see empty files; bind "
@@ -120,13 +128,64 @@ void Vm::find_source(const std::string& source, const RequestPtr& request,
     });
 }
 
-Checked<Fd> Vm::open_tree_source(const std::string& source, bool read_only) {
+// The tree of the server at an address, which is dialled by now.
+std::shared_ptr<RemoteTree> Vm::remote_tree(const std::string& address) {
+    std::weak_ptr<RemoteTree>& known = remote_trees_[address];
+    auto tree = known.lock();
+    if (!tree) {
+        tree = RemoteTree::start(
+            synthfs::parse_address(address).value(),
+            {.io = services_.io,
+             .hidden = services_.hidden,
+             .changed = [log = services_.log, errors = errors_->sink(), number = number_](
+                            const std::string& text, bool connected) {
+                 log("vm=" + std::to_string(number) + ' ' + text);
+                 if (!connected) {
+                     errors({EIO, 0, "ns", text, {}, {}});
+                 }
+             }});
+        known = tree;
+        std::erase_if(remote_trees_, [](const auto& each) { return each.second.expired(); });
+    }
+    return tree;
+}
+
+// The connection lasts as long as this node, which the process's end of its socket keeps. While
+// there is none, a member of a union does not stand in the others' way.
+NodePtr Vm::mounted_at(const std::string& address, const std::string& target) {
+    const auto tree = remote_tree(address);
+    const auto passed_over = [weak = weak_from_this(), target, tree] {
+        const auto self = weak.lock();
+        return self && !tree->root() && self->names_.binds().is_union(target);
+    };
+    return make_stand_in({.find =
+                              [tree, passed_over](const RequestPtr&, const Reply<NodePtr>& reply) {
+                                  reply(passed_over() ? synthfs::error(EIO)
+                                                      : Result<NodePtr>(tree->node()));
+                              },
+                          .passed_over = passed_over,
+                          .uid = geteuid(),
+                          .gid = getegid()});
+}
+
+std::string Vm::namespace_text() const {
+    return names_.text(settings_.root(), [this](const std::string& source) {
+        const auto known = remote_trees_.find(source);
+        const auto tree = known == remote_trees_.end() ? nullptr : known->second.lock();
+        return tree && !tree->root() ? "not connected: " + tree->reason() : std::string();
+    });
+}
+
+Checked<Fd> Vm::open_tree_source(const std::string& source, const std::string& target,
+                                 bool read_only) {
     NodePtr root;
     if (source == synthfs::kVmSource) {
         root = services_.tree_of ? services_.tree_of(*this) : nullptr;
         if (!root) {
             return make_fault(EOPNOTSUPP, "there is no #vm here");
         }
+    } else if (synthfs::is_address_source(source)) {
+        root = mounted_at(source, target);
     } else {
         root = make_stand_in({.find =
                                   [weak = weak_from_this(), source](const RequestPtr& request,
@@ -181,10 +240,9 @@ void Vm::look_at_sources(std::shared_ptr<const std::vector<Command>> lines, std:
 void Vm::change_namespace(std::vector<Command> lines, bool replace, CheckedReply<> reply) {
     touch();
     reply = answer_within<Checked<>>(
-        services_.io, kNamespacePatience,
+        services_.io, machine_ && machine_->stopped() ? kPatienceWithStopped : kNamespacePatience,
         make_fault(ETIMEDOUT, "%s",
-                   active() ? "the VM's process does not answer; kill would end it"
-                            : "a tree that is to be bound does not answer"),
+                   active() ? kNoAnswer : "a tree that is to be bound does not answer"),
         std::move(reply));
     const auto kept = std::make_shared<const std::vector<Command>>(std::move(lines));
     look_at_sources(kept, 0, [weak = weak_from_this(), kept, replace, reply](Checked<> looked) {

@@ -28,3 +28,17 @@ holds "web is there" test -d "$mnt/web"
 holds "stats count it" grep -qx 'reaped 1' "$mnt/stats"
 cat "$work/settings" >"$mnt/ctl"
 holds "settings written back are as they were" cmp "$work/settings" "$mnt/ctl"
+
+# A host that gives no memory: whatever it is that there is not enough for, start says so at once.
+if command -v prlimit >/dev/null; then
+    size=$(awk '$1 == "VmSize:" { print $2 * 1024 }' "/proc/$server/status")
+    n=$(new_vm mem=64M)
+    for spare in 300 200 100 60 40 30 25 20 15; do
+        prlimit --pid "$server" --as=$((size + spare * 1024 * 1024)):
+        timeout 5 sh -c 'echo start >"$1"' - "$mnt/$n/ctl" 2>/dev/null && fail "it starts with $spare MB"
+        explained ENOMEM "$mnt/$n/ctl" "the host has no memory for "
+    done
+    prlimit --pid "$server" --as=unlimited:
+    start_vm $n
+    echo stop >"$mnt/$n/ctl"
+fi

@@ -132,6 +132,29 @@ same "$(plain write 1/regs 'eax 1')" "error: the machine is running" "words of a
 echo pause >"$mnt/n/far/1/ctl"
 await "$work/far.events" " 1 state paused"
 
+# The same in guests: one has it from the start, another while it runs, both written as `ns` has it.
+echo 'nest 1' >"$mnt/$n/conf" # its kernel must not keep what it has seen
+echo "mount $far /far" >"$mnt/$n/ctl"
+cat "$mnt/$n/ns" >"$work/far.ns"
+holds "its line in ns" grep -qx "mount $far /far" "$work/far.ns"
+o=$(new_vm nest=1)
+start_vm $n
+start_vm $o
+cat "$work/far.ns" >"$mnt/$o/ns"
+refused EINVAL "$mnt/$o/ctl" "mount ${far#unix!} /x" "an address is unix!PATH or tcp!HOST!PORT"
+holds "a caret under the address" grep -qx '          ^' "$mnt/$o/error"
+for vm in $n $o; do
+    in_time 10 "the far tree in machine $vm" test -e "$mnt/$vm/root/far/version"
+    same "$(guest $vm 'cat /far/version')" "$(nine cat version)" "version there, in a guest"
+done
+same "$(cat "$mnt/$o/ns")" "$(cat "$work/far.ns")" "ns of the other machine"
+echo "mount -b $far /etc" >"$mnt/$o/ctl"
+in_time 10 "a union" test -e "$mnt/$o/root/etc/version"
+far_vm=$(guest $n 'cat /far/new')
+guest $o "echo 'mem 32M' >/far/$far_vm/conf"
+holds "a machine made and set by guests" sh -c "$build/ennead 9p -a '$far' cat $far_vm/conf | grep -qx 'mem 32M'"
+guest $n '((cat /far/events >/dev/null; echo $? >/tmp/end) 2>/dev/null &)'
+
 # Killed: what waits ends with EIO, what is asked now too, and it comes back.
 vms="${vms:-} $(pgrep -P "$far_server" -x ennead-vm)"
 background call read "$mnt/n/far/1/wait" >"$work/far.wait"
@@ -144,9 +167,26 @@ wait $reader && fail "cons ended as if nothing had happened"
 answers EIO read "$mnt/n/far/version"
 holds "n is still there" ls "$mnt/n" >/dev/null
 holds "ctl says why" grep -q '^# not connected: ' "$mnt/ctl"
+same "$(guest $n 'until [ -s /tmp/end ]; do sleep 0.1; done; cat /tmp/end; cat /far/version 2>&1 || :')" "1
+cat: can't open '/far/version': Input/output error" "the far tree in a guest"
+same "$(guest $o 'ls /etc | grep -cx -e version -e hosts')" 1 "a union without it"
+answers EIO read "$mnt/$n/root/far/version"
+holds "ns says why" grep -q '^# not connected: ' "$mnt/$n/ns"
+explained EIO "$mnt/$n/ns" "$far"
 start_far
 in_time $patience "the far tree is back" test -e "$mnt/n/far/version"
 same "$(ls "$mnt/n/far")" "$(nine ls)" "the new far tree"
+for vm in $n $o; do
+    in_time $patience "it is back in machine $vm" test -e "$mnt/$vm/root/far/version"
+    same "$(guest $vm 'cat /far/version')" "$(nine cat version)" "version there, in a guest"
+done
+same "$(guest $o 'ls /etc | grep -cx -e version -e hosts')" 2 "the union"
+echo "unmount $far /etc" >"$mnt/$o/ctl"
+echo "unbind /far" >"$mnt/$o/ctl"
+same "$(cat "$mnt/$o/ns")" "$(grep -v "$far" "$work/far.ns")" "ns without it"
+same "$(guest $o 'ls -d /far /etc/version 2>/dev/null | wc -l')" 0 "what is no longer mounted"
+echo kill >"$mnt/$n/ctl"
+echo kill >"$mnt/$o/ctl"
 
 # A server that mounts itself.
 echo "mount $socket n/self" >"$mnt/ctl"

@@ -30,6 +30,7 @@ same "$(guest $n "cat /vm/$n/conf")" "$(cat "$mnt/$n/conf")" "its own conf"
 lacks "it set its own conf" guest_ $LINENO $n "echo nest 8 2>/dev/null >/vm/$n/conf"
 lacks "it bound something for itself" guest_ $LINENO $n "echo 'bind / /host' 2>/dev/null >/vm/$n/ctl"
 holds "error says why" grep -q "EPERM ctl 'bind is not for" "$mnt/$n/error"
+lacks "it mounted something for itself" guest_ $LINENO $n "echo 'mount unix!/run/x /host' 2>/dev/null >/vm/$n/ctl"
 lacks "it changed modes" guest_ $LINENO $n "chmod 666 /vm/$n/ctl 2>/dev/null"
 same "$(stat -c %a "$mnt/$n/ctl")" 644 "mode of its ctl"
 

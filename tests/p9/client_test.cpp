@@ -443,6 +443,62 @@ TEST_F(Connection, nonblocking_read_starts_the_read_ahead) {
     EXPECT_EQ(try_read().error(), EAGAIN);
 }
 
+TEST_F(Connection, a_server_that_hangs_holds_nobody_up) {
+    const auto stream = open("stream");
+    std::vector<std::byte> into(16);
+    Later<std::size_t> waiting;
+    stream->read(request(), 0, into, waiting.reply());
+    settle();
+    EXPECT_FALSE(client->client()->owed());
+    // Sent, and the loop does not run.
+    const auto asked = request();
+    Later<synthfs::NodePtr> walked, refused;
+    Later<synthfs::Attr> attr;
+    root->walk(asked, "hello", walked.reply());
+    root->getattr(request(), attr.reply());
+    EXPECT_TRUE(client->client()->owed());
+    client->client()->stall(ETIMEDOUT, "it hangs");
+    EXPECT_FALSE(client->client()->owed());
+    EXPECT_EQ(walked.error(), ETIMEDOUT);
+    EXPECT_EQ(asked->words(), "it hangs");
+    EXPECT_EQ(attr.error(), ETIMEDOUT);
+    root->walk(request(), "dir", refused.reply());
+    EXPECT_EQ(refused.error(), ETIMEDOUT);
+    EXPECT_FALSE(waiting.there());
+    // Its late answers are nobody's, and it is used as before.
+    settle();
+    EXPECT_EQ(client_end, "");
+    EXPECT_EQ(walk(root, "hello")->type(), mode_t{S_IFREG});
+    EXPECT_EQ(walk(walk(root, "dir"), "inner")->type(), mode_t{S_IFREG});
+    world.stream->feed("abc");
+    wait(waiting);
+    EXPECT_EQ(waiting.error(), 0);
+    EXPECT_EQ(waiting.value(), 3u);
+}
+
+TEST_F(Connection, a_read_of_a_stream_can_be_called_off_though_the_server_hangs) {
+    const auto stream = open("stream");
+    std::vector<std::byte> into(16);
+    const auto before = request(), meanwhile = request();
+    Later<std::size_t> first, second;
+    stream->read(before, 0, into, first.reply());
+    stream->read(meanwhile, 0, into, second.reply());
+    settle();
+    before->cancel();
+    EXPECT_FALSE(first.there());  // the flush is owed
+    EXPECT_TRUE(client->client()->owed());
+    client->client()->stall(ETIMEDOUT, "it hangs");
+    EXPECT_EQ(first.error(), EINTR);
+    EXPECT_FALSE(second.there());
+    meanwhile->cancel();
+    EXPECT_EQ(second.error(), EINTR);
+    settle();
+    EXPECT_EQ(client_end, "");
+    EXPECT_EQ(world.stream->cancelled, 2);
+    world.stream->feed("abc");
+    EXPECT_EQ(read(stream, 16), "abc");
+}
+
 TEST_F(Connection, dead_server_fails_everything) {
     const auto hello = walk(root, "hello");
     const auto stream = open("stream");

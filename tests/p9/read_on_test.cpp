@@ -44,6 +44,18 @@ TEST_F(ReadOnTest, the_rest_of_a_read_does_not_wait) {
     EXPECT_EQ(text_of(std::get<Rread>(peer->answers.back().frame.message).data), "de");
 }
 
+TEST_F(ReadOnTest, a_client_says_by_its_name_that_it_is_v9fs) {
+    for (const char* name : {"v9fs", "nobody"}) {
+        peer = std::make_unique<Peer>(world.root);
+        peer->call<Rversion>(Tversion{kMsize, kVersion}, kNoTag);
+        peer->call<Rattach>(Tattach{0, kNoFid, name, "", 0});
+        peer->open(1, "stream");
+        world.stream->feed("abc");
+        EXPECT_EQ(peer->read(1, 0, 100), "abc");
+        EXPECT_EQ(waits(3, 97), name == std::string("nobody")) << name;
+    }
+}
+
 TEST_F(ReadOnTest, the_rest_brings_what_is_there) {
     world.stream->feed("abc");
     EXPECT_EQ(peer->read(1, 0, 100), "abc");

@@ -4,6 +4,7 @@
 //
 // usage: rows BUILD
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cerrno>
@@ -229,6 +230,12 @@ class Pass {
                     std::this_thread::sleep_for(std::chrono::milliseconds(5));
                 }
                 return outcome;
+            case Op::limit: {
+                rlimit now{};
+                prlimit(server_.process(), RLIMIT_AS, nullptr, &now);
+                now.rlim_cur = data.empty() ? now.rlim_max : std::stoull(data);
+                return prlimit(server_.process(), RLIMIT_AS, &now, nullptr) == 0 ? 0 : errno;
+            }
             case Op::hang:
                 for (const pid_t process : server_.machines()) {
                     kill(process, SIGSTOP);

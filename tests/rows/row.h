@@ -26,7 +26,9 @@ enum class Op {
     rmdir,
     rename,  // to `data`
     await,   // reads until `text` is in it
-    hang,    // stops the machine's process; its next answer is none
+    limit,  // the server, and what it starts, have `data` bytes of address space from now on; none:
+            // as many as they want
+    hang,   // stops the machine's process; its next answer is none
 };
 
 struct Row {

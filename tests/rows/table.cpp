@@ -128,6 +128,15 @@ const std::vector<Row>& table() {
         {"off/ns",      append, "bind @/vm /x\n", ELOOP},
         {"off/ns",      append, "bind -ab / /x\n", EINVAL},
         {"off/ns",      append, "unbind /\n", EBUSY},
+        {"off/ns",      append, "mount -ac unix!@/nobody /far\n"},
+        {"off/ns",      read,   "", 0, "\nmount -ac unix!@/nobody /far\n"},
+        {"off/ns",      append, "mount -b unix!@/nobody /far\n", EEXIST},
+        {"off/ctl",     write,  "mount tcp!host /far\n", EINVAL},
+        {"off/error",   read,   "", 0, "EINVAL ctl 'tcp!host: tcp! is followed by a host, ! and a port'\n    mount tcp!host /far\n          ^\n"},
+        {"off/ctl",     write,  "mount -o unix!@/nobody /far\n", EINVAL},
+        {"off/ctl",     write,  "bind unix!@/nobody /far\n", EINVAL},
+        {"off/ctl",     write,  "unmount unix!@/nobody /far\n"},
+        {"off/ctl",     write,  "unmount /far\n", ENOENT},
         {"off/ns",      truncate},
         {"off/ns",      write,  "bind '#ram' /c\n"},
         {"off/ns",      read,   "", 0, "\nbind '#ram' /c\n"},
@@ -162,7 +171,12 @@ const std::vector<Row>& table() {
         {"off/dir",     mkdir,  "", EPERM},
         {"off/none",    read,   "", ENOENT},
         {"off/conf/x",  read,   "", ENOTDIR},
-        {"off/ctl",     write,  "set kernel @/script\n"},
+        {"off/ctl",     limit,  "80000000"},
+        {"off/ctl",     write,  "set mem 1G\nstart\n", ENOMEM},
+        {"off/error",   read,   "", 0, "ENOMEM ctl 'the host has no memory for a guest of 1G'"},
+        {"off/ctl",     limit},
+        {"off/status",  read,   "", 0, "new - - 0.000 0\n"},
+        {"off/ctl",     write,  "set mem 24M\nset kernel @/script\n"},
         {"off/ctl",     write,  "start\n", ENOEXEC},
         {"off/ctl",     write,  "set kernel @\n"},
         {"off/ctl",     write,  "start\n", EISDIR},
@@ -173,7 +187,7 @@ const std::vector<Row>& table() {
         {"off/status",  read,   "", 0, "new - - 0.000 0\n"},
 
         // --- one that runs -----------------------------------------------------------------------
-        {"on/ctl",      write,  "start\n"},
+        {"on/ctl",      write,  "set nest 1\nstart\n"},
         {"on/status",   await,  "", 0, "running - - "},
         {"on/ctl",      write,  "start\n", EBUSY},
         {"on/ctl",      write,  "resume\n", EBUSY},
@@ -234,7 +248,16 @@ const std::vector<Row>& table() {
         {"on/ns",       write,  "bind '#ram' /live\n"},
         {"on/root",     list,   "", 0, "live\n"},
         {"on/root/live/dir", mkdir, "", EROFS},
-        {"on/ctl",      write,  "unbind /live\n"},
+        {"on/ctl",      write,  "unbind /live\nmount unix!@/nobody /far\n"},
+        {"on/ns",       await,  "", 0, "\nmount unix!@/nobody /far\n# not connected: "},
+        {"on/error",    await,  "", 0, "EIO ns 'unix!@/nobody: "},
+        {"on/root/far", list,   "", EIO},
+        {"on/ctl",      write,  "unbind /far\nmount unix!@/socket /far\n"},
+        {"on/root/far/version", becomes},
+        {"on/root/far/version", read, "", 0, "tree 1\n"},
+        {"on/root/far/conf", write, "x", EROFS},
+        {"on/ctl",      write,  "unmount unix!@/socket /far\n"},
+        {"on/root/far", stat,   "", ENOENT},
 
         // --- one that is paused ------------------------------------------------------------------
         {"still/conf",   write,  "kernel @/spin\n"},
@@ -281,14 +304,13 @@ const std::vector<Row>& table() {
     return rows;
 }
 
-// Not here: what takes another user (EACCES:
-// listen.sh), a start that hangs (ECANCELED) or a host without memory (ENOMEM), and those of files
-// that are yet to come. E2BIG and EDQUOT take long texts and stand in the program.
+// Not here: what takes another user (EACCES: listen.sh) or a start that hangs (ECANCELED), and those
+// of files that are yet to come. E2BIG and EDQUOT take long texts and stand in the program.
 const std::vector<int>& errnos() {
     static const std::vector<int> all{EINVAL, EOPNOTSUPP, EBUSY,  EAGAIN,  EPERM,     ENOENT,
                                       EEXIST, ENOSPC,     EIO,    ENODEV,  EFAULT,    EINTR,
                                       EXDEV,  EPIPE,  ENOEXEC,    EROFS,  ELOOP,   ETIMEDOUT, E2BIG,
-                                      EDQUOT};
+                                      EDQUOT, ENOMEM};
     return all;
 }
 // clang-format on

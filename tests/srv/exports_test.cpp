@@ -16,6 +16,7 @@ namespace ennead::srv::test {
 namespace {
 
 using synthfs::NodePtr;
+using synthfs::parse_address;
 
 class ExportsTest : public LoopTest {
   protected:

@@ -275,6 +275,8 @@ TEST_F(GuestTree, a_childs_sources_are_in_the_guests_tree) {
     const std::string before = cat("3/ns");
     for (const auto& [line, errnum] : {std::pair{"bind n/host /x", EPERM},
                                        {"bind n/missing /x", EPERM},
+                                       {"mount tcp!127.0.0.1!5640 /x", EPERM},
+                                       {"mount -a unix!/run/ennead /x", EPERM},
                                        {"bind /../etc /x", EINVAL},
                                        {"bind /src/.. /x", EINVAL},
                                        {"bind /a/../../etc /x", EINVAL},
@@ -296,6 +298,7 @@ TEST_F(GuestTree, a_childs_sources_are_in_the_guests_tree) {
     // The same lines are about the host at the top.
     EXPECT_EQ(echo("bind /nonexistent /x", "2/ns"), ENOENT);
     EXPECT_EQ(echo("bind n/host /x", "2/ns"), 0);
+    EXPECT_EQ(echo("mount unix!/nonexistent /y", "2/ns"), 0);
     EXPECT_EQ(echo("bind n/missing /x", "2/ns"), ENOENT);
     EXPECT_EQ(echo("bind n/host/missing /x", "2/ns"), ENOENT);
 }

@@ -14,6 +14,7 @@ namespace ennead::srv::test {
 namespace {
 
 using synthfs::NodePtr;
+using synthfs::parse_address;
 
 // A tree of another server, which runs on the same loop here.
 struct Host {
@@ -269,7 +270,7 @@ TEST_F(MountsTest, a_peer_that_is_silent_or_no_9p_server_is_tried_again) {
         RemoteTree::start(parse_address("unix!" + path).value(),
                           {.io = io,
                            .hidden = hidden,
-                           .changed = [&](const std::string& text) { told.push_back(text); },
+                           .changed = [&](const std::string& text, bool) { told.push_back(text); },
                            .patience = std::chrono::milliseconds(50),
                            .first_retry = std::chrono::milliseconds(1),
                            .last_retry = std::chrono::milliseconds(5)});

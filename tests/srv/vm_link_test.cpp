@@ -20,25 +20,37 @@ class VmLinkTest : public LoopTest {
     VmLinkTest() {
         make_link();
         tree = synthfs::Directory::make(
-            {.entries = {{.name = "hello", .mode = S_IFREG | 0444, .make = [](mode_t) {
+            {.entries = {{.name = "hello",
+                          .mode = S_IFREG | 0444,
+                          .make =
+                              [](mode_t) {
+                                  return synthfs::make_text_file(
+                                      {.name = "hello", .text = []() -> Checked<std::string> {
+                                           return std::string("world\n");
+                                       }});
+                              }},
+                         {.name = "slow", .mode = S_IFREG | 0444, .make = [this](mode_t) {
                               return synthfs::make_text_file(
-                                  {.name = "hello", .text = []() -> Checked<std::string> {
-                                       return std::string("world\n");
+                                  {.name = "slow",
+                                   .text_later = [this](synthfs::RequestPtr,
+                                                        synthfs::CheckedReply<std::string> reply) {
+                                       slow = std::move(reply);
                                    }});
                           }}}});
     }
 
     void make_link() {
-        link = std::make_unique<VmLink>(io, std::move(sockets.ours),
-                                        VmLink::Hooks{[this](Checked<NodePtr> outcome) {
-                                                          ++told;
-                                                          if (outcome) {
-                                                              root = outcome.value();
-                                                          } else {
-                                                              fault = outcome.error();
-                                                          }
-                                                      },
-                                                      [this] { ++lost; }});
+        link =
+            std::make_unique<VmLink>(io, std::move(sockets.ours),
+                                     VmLink::Hooks{[this](Checked<NodePtr> outcome) {
+                                                       ++told;
+                                                       if (outcome) {
+                                                           root = outcome.value();
+                                                       } else {
+                                                           fault = outcome.error();
+                                                       }
+                                                   },
+                                                   [this] { ++lost; }, [this] { return stopped; }});
     }
     void greet(std::string_view text) {
         ASSERT_EQ(::write(sockets.theirs.get(), text.data(), text.size()),
@@ -58,6 +70,8 @@ class VmLinkTest : public LoopTest {
     std::unique_ptr<VmLink> link;
     synthfs::Fault fault;
     int told = 0, lost = 0;
+    bool stopped = false;
+    synthfs::CheckedReply<std::string> slow;
 };
 
 TEST_F(VmLinkTest, ok_leads_to_the_files) {
@@ -75,6 +89,46 @@ TEST_F(VmLinkTest, ok_leads_to_the_files) {
     EXPECT_EQ(missing.errnum(), ENOENT);
     EXPECT_EQ(told, 1);
     EXPECT_EQ(lost, 0);
+}
+
+TEST_F(VmLinkTest, what_is_slow_is_waited_for_and_what_is_stopped_is_not) {
+    greet("ok\n");
+    serve();
+    ASSERT_TRUE(answered());
+    Asked<synthfs::HandlePtr> opened;
+    open_file(root, "slow", O_RDONLY, opened.reply());
+    ASSERT_TRUE(run_until([&] { return opened.answered(); }));
+    std::vector<std::byte> into(100);
+    const auto begun = std::chrono::steady_clock::now();
+    Asked<std::size_t> slowly, never;
+    opened.value()->read(request(), 0, into, slowly.reply());
+    run_until([&] {
+        return slowly.answered() ||
+               std::chrono::steady_clock::now() - begun > std::chrono::milliseconds(1500);
+    });
+    ASSERT_FALSE(slowly.answered());
+    slow(std::string("text"));
+    ASSERT_TRUE(run_until([&] { return slowly.answered(); }));
+    EXPECT_EQ(slowly.value(), 4u);
+
+    stopped = true;
+    const auto asked = request();
+    opened.value()->read(asked, 0, into, never.reply());
+    ASSERT_TRUE(run_until([&] { return never.answered(); }));
+    EXPECT_EQ(never.errnum(), ETIMEDOUT);
+    EXPECT_EQ(asked->words(), kNoAnswer);
+    // Once more, at once; and as soon as it says something all is well.
+    Asked<synthfs::Attr> attr;
+    root->getattr(request(), attr.reply());
+    ASSERT_TRUE(attr.answered());
+    EXPECT_EQ(attr.errnum(), ETIMEDOUT);
+    stopped = false;
+    slow(std::string("late"));
+    ASSERT_TRUE(run_until([&] {
+        Asked<synthfs::Attr> again;
+        root->getattr(request(), again.reply());
+        return !again.answered();
+    }));
 }
 
 TEST_F(VmLinkTest, greeting_may_come_in_pieces) {

@@ -106,13 +106,27 @@ TEST(BindTable, what_is_wrong_is_refused_and_changes_nothing) {
                              "unbind /a /x /y",
                              "unbind x",
                              "unbind a /x",
+                             "bind tcp!h!1 /x",
+                             "mount",
+                             "mount tcp!h!1",
+                             "mount /a /x",
+                             "mount '#ram' /x",
+                             "mount n/host /x",
+                             "mount tcp!host /x",
+                             "mount tcp!host!0 /x",
+                             "mount unix!a /x",
+                             "mount -o tcp!h!1 /x",
+                             "mount -r tcp!h!1 /x",
+                             "mount -ab tcp!h!1 /x",
+                             "mount tcp!h!1 x",
+                             "unmount",
+                             "unmount tcp!h /x",
                              "rebind /a /x",
                              "Bind /a /x"}) {
         EXPECT_EQ(refusal(line), EINVAL) << line;
     }
     EXPECT_EQ(refusal("bind -o '#vm' /vm"), EOPNOTSUPP);
     EXPECT_EQ(refusal("bind -ao n/host /x"), EOPNOTSUPP);
-    EXPECT_EQ(refusal("mount tcp!host /n"), EOPNOTSUPP);
     EXPECT_EQ(refusal("bind /" + std::string(256, 'a') + " /x"), ENAMETOOLONG);
     EXPECT_EQ(refusal("bind /a /" + std::string(256, 'x')), ENAMETOOLONG);
     EXPECT_EQ(refusal("bind /" + std::string(5000, '/') + " /x"), ENAMETOOLONG);
@@ -130,6 +144,30 @@ TEST(BindTable, trees_of_the_server_are_sources_as_others) {
     ASSERT_EQ(run(table, "bind '#ram' /a\nbind '#ram' /b\nbind '#vm' /c"), 0);
     EXPECT_EQ(table.count_of(kRamSource), 2u);
     EXPECT_EQ(table.count_of(kVmSource), 1u);
+}
+
+TEST(BindTable, what_is_mounted_is_a_source_whose_lines_say_so) {
+    const std::string lines = "mount -c unix!/run/a /x\nmount -a 'tcp!h!17' /x\nmount unix!/b /y\n";
+    const std::string printed = after(lines);
+    EXPECT_EQ(printed, "mount -c unix!/run/a /x\nmount -a tcp!h!17 /x\nmount unix!/b /y\n");
+    EXPECT_EQ(after(printed), printed);
+    EXPECT_EQ(after("bind '#ram' /x\nmount -bc tcp!h!017 /x"),
+              "mount -c tcp!h!17 /x\nbind -a '#ram' /x\n");
+    EXPECT_EQ(after("mount tcp!h!17 /x\nmount -a tcp!h!017 /x"), "errno " + std::to_string(EEXIST));
+    EXPECT_EQ(after("mount tcp!h!17 /x\nbind -a '#ram' /x\nunbind tcp!h!17 /x"),
+              "bind '#ram' /x\n");
+    EXPECT_EQ(after("mount tcp!h!17 /x\nbind -a '#ram' /x\nunmount '#ram' /x\nunmount /x"), "");
+    EXPECT_EQ(after("mount tcp!h!17 /x\nunmount tcp!h!18 /x"), "errno " + std::to_string(ENOENT));
+    BindTable table;
+    ASSERT_EQ(run(table, "mount tcp!h!17 /x\nmount -a tcp!h!17 /y"), 0);
+    EXPECT_FALSE(table.is_union("/x"));
+    EXPECT_TRUE(table.is_union("/y"));
+    EXPECT_FALSE(table.is_union("/z"));
+    EXPECT_EQ(table.text("/base",
+                         [](const std::string& source) {
+                             return source == "tcp!h!17" ? std::string("there") : std::string();
+                         }),
+              "bind -o /base /\nmount tcp!h!17 /x\n# there\nmount -a tcp!h!17 /y\n# there\n");
 }
 
 TEST(BindTable, the_word_at_fault_is_told) {

@@ -38,6 +38,38 @@ TEST_F(Shown, root_shows_as_the_user_and_the_top_is_closed_to_others) {
     EXPECT_EQ(below.gid, 8u);
 }
 
+// A directory for which nobody answers, at times.
+class Hanging final : public Node {
+  public:
+    Identity identity() const override { return {77, 1, 0}; }
+    mode_t type() const override { return S_IFDIR; }
+    void getattr(RequestPtr, Reply<Attr> reply) override {
+        Attr attr;
+        attr.mode = S_IFDIR | 0755;
+        attr.nlink = 5;
+        attr.identity = identity();
+        failure != 0 ? reply(error(failure)) : reply(attr);
+    }
+    void open(RequestPtr, int, Reply<HandlePtr> reply) override { reply(error(failure)); }
+    int failure = 0;
+};
+
+TEST_F(Shown, the_top_shows_as_it_was_while_nobody_answers) {
+    const auto hanging = std::make_shared<Hanging>();
+    const NodePtr shown = make_shown_as(hanging, {.mode = 0700, .uid = 1000, .gid = 50});
+    hanging->failure = ETIMEDOUT;
+    EXPECT_EQ(attr(shown).value().mode, S_IFDIR | 0700u);  // never asked before
+    EXPECT_EQ(attr(shown).value().identity.source, 77u);
+    EXPECT_EQ(attr(shown).value().uid, 1000u);
+    hanging->failure = 0;
+    EXPECT_EQ(attr(shown).value().nlink, 5u);
+    hanging->failure = ETIMEDOUT;
+    EXPECT_EQ(attr(shown).value().nlink, 5u);
+    EXPECT_EQ(attr(shown).value().gid, 50u);
+    hanging->failure = EIO;
+    EXPECT_EQ(err(attr(shown)), EIO);
+}
+
 TEST_F(Shown, what_is_made_is_roots_and_shows_as_the_users) {
     const auto made = create(top, "new", 0644, O_RDWR, test::root(), 50);
     ASSERT_EQ(err(made), 0);

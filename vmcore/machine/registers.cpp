@@ -146,8 +146,13 @@ Result<> set_registers(Cpu& cpu, const std::vector<std::pair<std::string, u64>>&
         }
         targets.push_back(found);
     }
+    const auto next = [&cpu] { return std::pair(cpu.state.eip, cpu.state.segment(Seg::cs).base); };
+    const auto before = next();
     for (std::size_t i = 0; i < assignments.size(); ++i) {
         targets[i]->set(cpu, assignments[i].second);
+    }
+    if (next() != before) {
+        cpu.state.halted = false;
     }
     cpu.state.eflags |= eflags::kFixed;
     cpu.state.cr0 |= cr0::kEt;

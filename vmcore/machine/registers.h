@@ -19,7 +19,8 @@ namespace ennead::vmcore {
 
 // All of them or none. bad_value: no such register (cpl and mode follow from others and are not
 // set), or a value that the register cannot hold. `fault_index`, if given, is set to the assignment
-// at fault.
+// at fault. A halted CPU whose EIP or CS base becomes another one goes on there, as with debuggers;
+// what is written back as it was leaves it halted.
 Result<> set_registers(Cpu& cpu, const std::vector<std::pair<std::string, u64>>& assignments,
                        std::size_t* fault_index = nullptr);
 

@@ -123,6 +123,18 @@ TEST_F(Registers, tsc_counts_on_from_what_was_set) {
     EXPECT_EQ(line("tsc"), "0xfedcba9876543210");
 }
 
+TEST_F(Registers, another_place_ends_a_halt) {
+    for (const auto& [assignments, stays] : {std::pair{Assignments{{"eip", 0x12345}}, false},
+                                             {Assignments{{"cs.base", 0x1000}}, false},
+                                             {Assignments{{"eax", 1}}, true},
+                                             {all(), true}}) {
+        cpu.state.halted = true;
+        ASSERT_TRUE(set_registers(cpu, assignments));
+        EXPECT_EQ(cpu.state.halted, stays) << assignments.front().first;
+        ASSERT_TRUE(set_registers(cpu, {{"eip", 0x100000}, {"cs.base", 0}}));
+    }
+}
+
 TEST_F(Registers, nothing_to_set_is_fine) {
     const std::string before = text();
     EXPECT_TRUE(set_registers(cpu, {}));

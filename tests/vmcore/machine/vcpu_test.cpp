@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <thread>
 
 #include "tests/vmcore/machine/vcpu_fixture.h"
+#include "vmcore/machine/registers.h"
 
 namespace ennead::vmcore {
 namespace {
@@ -192,6 +194,21 @@ TEST_F(VcpuTest, commands_wake_a_guest_that_halts_for_ever) {
     for (int i = 0; i < 50; i++) {
         EXPECT_EQ(state(), RunState::running);
     }
+}
+
+TEST_F(VcpuTest, guest_that_halts_for_ever_goes_on_where_eip_is_set) {
+    make(code::kHello);
+    resume();
+    ASSERT_EQ(com1(2), "hi");
+    while (!ask([](Vcpu& v) { return v.machine().cpu().state.halted; })) {
+        std::this_thread::sleep_for(1ms);
+    }
+    act([](Vcpu& v) {
+        v.pause();
+        ASSERT_TRUE(set_registers(v.machine().cpu(), {{"eip", 0x100000}}));
+        v.resume();
+    });
+    EXPECT_EQ(com1(4), "hihi");
 }
 
 TEST_F(VcpuTest, halted_guest_uses_next_to_no_time) {

@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Parses and prints dial strings.
-#include "srv/ennead/address.h"
+#include "synthfs/address.h"
 
 #include <charconv>
 #include <filesystem>
 
-namespace ennead::srv {
-
-using synthfs::make_fault;
+namespace ennead::synthfs {
 
 std::string Address::text() const {
     return network == Network::unix ? "unix!" + where : "tcp!" + where + '!' + std::to_string(port);
 }
 
-synthfs::Checked<Address> parse_address(const std::string& text) {
+Checked<Address> parse_address(const std::string& text) {
     const auto refuse = [&](const char* why) {
         return make_fault(EINVAL, "%s: %s", text.c_str(), why);
     };
@@ -45,6 +43,27 @@ synthfs::Checked<Address> parse_address(const std::string& text) {
     return address;
 }
 
+Checked<Address> parse_remote_address(const Command& line, std::size_t word) {
+    const std::string& text = line.words[word].text;
+    const auto at_word = [&](Fault fault) {
+        fault.command = line.line;
+        fault.column = line.words[word].column;
+        return fault;
+    };
+    auto address = parse_address(text);
+    if (!address) {
+        return at_word(address.error());
+    }
+    const bool unix = address.value().network == Address::Network::unix;
+    if (unix && !address.value().where.starts_with('/')) {
+        return at_word(make_fault(EINVAL, "%s: the path must be absolute", text.c_str()));
+    }
+    if (!unix && address.value().port == 0) {
+        return at_word(make_fault(EINVAL, "%s: a port is a number from 1 to 65535", text.c_str()));
+    }
+    return address;
+}
+
 std::string absolute_address(const std::string& text) {
     const auto address = parse_address(text);
     if (!address || address.value().network != Address::Network::unix) {
@@ -55,4 +74,4 @@ std::string absolute_address(const std::string& text) {
     return failure ? text : "unix!" + path.string();
 }
 
-}  // namespace ennead::srv
+}  // namespace ennead::synthfs

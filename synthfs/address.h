@@ -6,8 +6,9 @@
 #include <string>
 
 #include "synthfs/fault.h"
+#include "synthfs/words.h"
 
-namespace ennead::srv {
+namespace ennead::synthfs {
 
 struct Address {
     enum class Network { unix, tcp };
@@ -21,7 +22,11 @@ struct Address {
 };
 
 // `unix!PATH` or `tcp!HOST!PORT`, the port in decimal. EINVAL otherwise.
-[[nodiscard]] synthfs::Checked<Address> parse_address(const std::string& text);
+[[nodiscard]] Checked<Address> parse_address(const std::string& text);
+
+// What a word of a line says of a server that is to be dialled, by whoever reads the line later: a
+// unix socket's path is absolute, a port is not 0. EINVAL, with the line and the word, otherwise.
+[[nodiscard]] Checked<Address> parse_remote_address(const Command& line, std::size_t word);
 
 // A dial string whose path, if it has one, no longer depends on the working directory.
 [[nodiscard]] std::string absolute_address(const std::string& text);
@@ -29,4 +34,4 @@ struct Address {
 // The port of Ennead's examples; 9P itself has none that is not the superuser's.
 inline constexpr const char* kUsualAddress = "tcp!127.0.0.1!5640";
 
-}  // namespace ennead::srv
+}  // namespace ennead::synthfs

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Dial strings, and the kernel's table of TCP sockets.
-#include "srv/ennead/address.h"
+// Dial strings.
+#include "synthfs/address.h"
 
 #include <gtest/gtest.h>
 
-#include "srv/ennead/peer.h"
-
-namespace ennead::srv {
+namespace ennead::synthfs {
 namespace {
 
 using Network = Address::Network;
@@ -42,29 +40,19 @@ TEST(Address, a_path_can_be_made_absolute) {
     EXPECT_EQ(absolute_address("nonsense"), "nonsense");
 }
 
-TEST(SocketOwner, is_the_one_whose_ends_are_these) {
-    const std::string table =
-        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
-        "timeout inode\n"
-        "   0: 00000000:1608 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        "
-        "0 1081 1 00000000f492a69a 100 0 0 10 0\n"
-        "   1: 0100007F:D431 0100007F:1608 01 00000000:00000000 00:00000000 00000000  1000        "
-        "0 2222 1 0000000000000000 20 4 30 10 -1\n"
-        "   2: 0100007F:D432 0100007F:1608 05 00000000:00000000 00:00000000 00000000     0        "
-        "0 0 1 0000000000000000 20 4 30 10 -1\n"
-        "   3: 0100007F:1608 0100007F:D431 01 00000000:00000000 00:00000000 00000000     7        "
-        "0 3333 1 0000000000000000 20 4 30 10 -1\n";
-    uid_t uid = 99;
-    EXPECT_TRUE(find_socket_owner(table, "0100007F:D431", "0100007F:1608", uid));
-    EXPECT_EQ(uid, 1000u);
-    EXPECT_TRUE(find_socket_owner(table, "0100007F:1608", "0100007F:D431", uid));
-    EXPECT_EQ(uid, 7u);
-    // Closed by its process, it shows as root's: that is nobody's word for it.
-    EXPECT_FALSE(find_socket_owner(table, "0100007F:D432", "0100007F:1608", uid));
-    EXPECT_FALSE(find_socket_owner(table, "0100007F:D433", "0100007F:1608", uid));
-    EXPECT_FALSE(find_socket_owner("", "0100007F:D431", "0100007F:1608", uid));
-    EXPECT_EQ(uid, 7u);
+TEST(Address, one_to_dial_depends_on_nobodys_place) {
+    const auto parsed = [](const std::string& address) {
+        return parse_remote_address(parse_commands("mount " + address + " /x").value().front(), 1);
+    };
+    EXPECT_EQ(parsed("unix!/a").value().where, "/a");
+    EXPECT_EQ(parsed("tcp!h!1").value().port, 1);
+    for (const auto* text : {"unix!a", "tcp!h!0", "tcp!h", "/a"}) {
+        const auto refused = parsed(text);
+        ASSERT_FALSE(refused) << text;
+        EXPECT_EQ(refused.error().errnum, EINVAL) << text;
+        EXPECT_EQ(refused.error().column, 6u) << text;
+    }
 }
 
 }  // namespace
-}  // namespace ennead::srv
+}  // namespace ennead::synthfs
