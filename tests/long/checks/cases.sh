@@ -79,16 +79,14 @@ for cache in ${CACHES:-loose mmap none}; do
     power_off
 done
 
-# Trees that number their files alike: two in memory, two of the host's file systems, the layers of the root.
+# Trees that number their files alike, each from 1: two in memory; two of the host's file systems; the layers of the root.
 cache=none share=$work/inodes
 machine none "$share"
-other=$(mktemp -d /dev/shm/ennead-e2e.XXXXXX)
-mkdir "$share/a" && touch "$share/1" "$share/2" "$other/1" "$other/2"
-printf '%s\n' "bind '#ram' /r1" "bind '#ram' /r2" "bind '$other' /other" >"$mnt/$vm/ctl"
-guest "$vm" "for d in r1 r2; do mkdir /\$d/a && touch /\$d/1 /\$d/2; done; mkdir /var/new && touch /var/new/1" || :
+mkdir "$share/a" && touch "$share/1" "$share/2"
+printf '%s\n' "bind '#ram' /r1" "bind '#ram' /r2" "bind -r /sys/kernel /other" >"$mnt/$vm/ctl"
+guest "$vm" "for d in r1 r2; do mkdir /\$d/a && touch /\$d/1 /\$d/2; done; mkdir /var/new && touch /var/new/1"
 guest "$vm" "python3 /mnt/posix.py inodes / /r1 /r2 /srv /other /var/new /bin /etc /usr /usr/bin" >"$work/inodes.out" ||
     fail "files with one number: $(tail -n 1 "$work/inodes.out")"
-rm -r "$other"
 power_off
 
 # Record locks of two machines on one file of the host: had, waited for, released by who ends, and by the death of a machine.
