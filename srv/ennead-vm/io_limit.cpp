@@ -35,6 +35,9 @@ IoLimit::Clock::time_point IoLimit::operation(std::uint64_t bytes) {
 }
 
 void IoLimit::moved(std::uint64_t bytes) {
+    if (page_->io_bytes == 0) {
+        return;
+    }
     const std::lock_guard lock(mutex_);
     bytes_.take(now_(), bytes, page_->io_bytes);
 }
