@@ -50,6 +50,8 @@ packages=$(cd "$here" && sed 's/#.*//' $lists)
 hash=$(cd "$here" && cat $lists build-debian-root.sh | sha256sum | cut -c1-16)
 done_dir=$cache/debian-$hash
 stamp=$hash-$(cd "$here/root" && find . -type f -exec sha256sum {} + | sort | sha256sum | cut -c1-16)
+exec 8>"$out/$name.lock"
+flock 8 # tests that run at the same time want the same directory
 [ "$(cat "$out/$name.stamp" 2>/dev/null)" = "$stamp" ] && [ -d "$out/$name" ] && exit 0
 
 download() { # to $work/archives

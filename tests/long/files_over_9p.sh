@@ -5,7 +5,7 @@
 # modes, on the private root and on a directory of the host, and programs that use and wear out file systems.
 #
 # What the file system is held to is 100,000 operations in each mode, and the programs in each: a quarter of an hour, with FULL set.
-# Otherwise there are 20,000, and the programs run on each kind of root in the mode that it gets by default.
+# Otherwise there are 10,000, and the programs run on each kind of root in the mode that it gets by default.
 #     FULL=1 PARTS=exercise LONG=1 ONLY=files_over_9p sh tests/run.sh
 #     CACHES=none PARTS=cases LONG=1 ONLY=files_over_9p sh tests/run.sh
 . "$(dirname "$0")/../e2e/lib.sh"
@@ -46,7 +46,7 @@ programs() {
 
 # One seed and way to map files gives one tree, whatever is below it.
 exercise() {
-    operations=${OPERATIONS:-20000}
+    operations=${OPERATIONS:-10000}
     [ -z "${FULL:-}" ] || operations=100000
     for cache in ${CACHES:-loose mmap none}; do
         share=$work/share-$cache
