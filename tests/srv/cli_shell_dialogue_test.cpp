@@ -25,6 +25,10 @@ class Shell {
         words.push_back(nullptr);
         child_ = forkpty(&terminal_, nullptr, nullptr, nullptr);
         if (child_ == 0) {
+            // As at a console, whatever started the tests: jobs in the background of a script
+            // ignore these.
+            std::signal(SIGINT, SIG_DFL);
+            std::signal(SIGQUIT, SIG_DFL);
             setenv("TERM", "xterm", 1);
             setenv("PS1", "> ", 1);
             unsetenv("ENV");
