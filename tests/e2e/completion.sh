@@ -36,7 +36,7 @@ for shell in $shells; do
     same "$($shell "$build/ennead" exec web '')" "" "$shell: the guest's command"
     same "$($shell "$build/ennead" exec -d "$work/nothing" w)" "" "$shell: machines of a tree that is not there"
     same "$($shell "$build/ennead" run '' | grep -v '^-')" "$(lists $keys | sort)" "$shell: settings"
-    same "$($shell "$build/ennead" run mem=64M di)" "$(lists disk0= disk1= disk2= disk3=)" "$shell: settings after one"
+    same "$($shell "$build/ennead" run mem=64M disk)" "$(lists disk0= disk1= disk2= disk3= disklimit=)" "$shell: settings after one"
     same "$($shell "$build/ennead" run -- m)" "" "$shell: the guest's command"
     same "$($shell "$build/ennead" ps --)" "--json" "$shell: an option"
 done
