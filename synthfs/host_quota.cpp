@@ -16,16 +16,16 @@ namespace ennead::synthfs {
 
 namespace {
 
-std::uint64_t bytes_of(const struct stat& st) {
-    constexpr std::uint64_t kUnit = 512;  // stat(2), whatever the file system's blocks are
-    return static_cast<std::uint64_t>(st.st_blocks) * kUnit;
-}
-
 std::int64_t difference(std::uint64_t now, std::uint64_t before) {
     return static_cast<std::int64_t>(now - before);
 }
 
 }  // namespace
+
+std::uint64_t block_bytes(const struct stat& st) {
+    constexpr std::uint64_t kUnit = 512;  // stat(2), whatever the file system's blocks are
+    return static_cast<std::uint64_t>(st.st_blocks) * kUnit;
+}
 
 BlockTally::BlockTally(HostTree& tree)
     : quota_(tree.quota && tree.quota->on() ? tree.quota.get() : nullptr),
@@ -45,8 +45,8 @@ Result<> BlockTally::want(std::uint64_t bytes) const {
 }
 
 void BlockTally::watch(HostNode& node) {
-    const bool known = std::ranges::any_of(
-        watched_, [&node](const Watched& each) { return each.node == &node; });
+    const bool known =
+        std::ranges::any_of(watched_, [&node](const Watched& each) { return each.node == &node; });
     if (quota_ == nullptr || !node.upper_ || known) {
         return;
     }
@@ -57,7 +57,7 @@ void BlockTally::watch(HostNode& node) {
         return;
     }
     if (const auto st = stat_fd(fd.value()->get())) {
-        watched_.push_back({&node, std::move(fd.value()), bytes_of(st.value())});
+        watched_.push_back({&node, std::move(fd.value()), block_bytes(st.value())});
     }
 }
 
@@ -76,7 +76,7 @@ void BlockTally::settle(const Watched& watched) const {
     }
     HostNode& node = *watched.node;
     const bool named = st.value().st_nlink != 0;
-    const std::uint64_t now = !named && !node.pinned_ ? 0 : bytes_of(st.value());
+    const std::uint64_t now = !named && !node.pinned_ ? 0 : block_bytes(st.value());
     if (node.unlinked_bytes_ && named) {
         quota_->add(kind_, -static_cast<std::int64_t>(*node.unlinked_bytes_), true);
         quota_->add(kind_, static_cast<std::int64_t>(now));
@@ -144,7 +144,7 @@ Result<HostNode::Claim> HostNode::claim(int fd, std::uint64_t offset, std::uint6
         return quota->refuse();
     }
     if (claims_++ == 0) {
-        counted_ = bytes_of(st.value());
+        counted_ = block_bytes(st.value());
     }
     quota->reserve(had - room);
     return Claim{std::min(at, end) - offset, had - room, true};
@@ -157,8 +157,8 @@ void HostNode::settle(int fd, const Claim& claim) {
     --claims_;
     tree_->quota->release(claim.reserved);
     if (const auto st = stat_fd(fd)) {
-        count(difference(bytes_of(st.value()), counted_));
-        counted_ = bytes_of(st.value());
+        count(difference(block_bytes(st.value()), counted_));
+        counted_ = block_bytes(st.value());
     }
 }
 
@@ -175,7 +175,7 @@ std::uint64_t count_blocks(int dir) {
             const auto st = stat_in(at.get(), name);
             if (st && (S_ISDIR(st.value().st_mode) || st.value().st_nlink == 1 ||
                        seen.emplace(st.value().st_dev, st.value().st_ino).second)) {
-                sum += bytes_of(st.value());
+                sum += block_bytes(st.value());
             }
             if (st && S_ISDIR(st.value().st_mode)) {
                 directories.push_back(std::move(name));

@@ -2,6 +2,8 @@
 // What a change to a host tree adds to the host's disk, for the quota.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +14,9 @@ namespace ennead::synthfs {
 
 class HostNode;
 struct HostTree;
+
+// What the host counts of a file, in bytes.
+[[nodiscard]] std::uint64_t block_bytes(const struct stat& st);
 
 // Lives for as long as one change does: the blocks of what is watched are looked at before and
 // after. Does nothing in a tree without a limit. Nodes outlive it.

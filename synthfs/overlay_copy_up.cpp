@@ -125,9 +125,8 @@ Result<> HostNode::copy_up_file(std::uint64_t keep) {
         return st.error();
     }
     BlockTally tally(*tree_);
-    constexpr std::uint64_t kUnit = 512;  // of st_blocks
-    const auto blocks = static_cast<std::uint64_t>(st.value().st_blocks) * kUnit;
-    if (auto room = tally.want(std::max<std::uint64_t>(std::min(keep, blocks), 1)); !room) {
+    const std::uint64_t copied = std::min(keep, block_bytes(st.value()));
+    if (auto room = tally.want(std::max<std::uint64_t>(copied, 1)); !room) {
         return room;
     }
     GuestAttr attr = attr_;

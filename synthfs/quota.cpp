@@ -34,7 +34,8 @@ bool Quota::on() {
     }
     // A file in many pieces may take a block more when the host has written it, of which nobody is
     // told, and gives that back too. So now and then the sum is made anew.
-    if (given_back_ >= counters_->limit) {
+    // Not while a write is under way, of which the sum would have a part already.
+    if (given_back_ >= counters_->limit && reserved_ == 0) {
         begun_ = false;
     }
     if (!std::exchange(begun_, true)) {
@@ -68,14 +69,15 @@ std::error_code Quota::refuse() {
 }
 
 void Quota::add(Kind kind, std::int64_t bytes, bool unlinked) {
-    if (on()) {
+    // Never counted anew here, in the middle of a change, which would then count twice.
+    if (begun_ && counters_->limit != 0) {
         given_back_ += bytes < 0 ? static_cast<std::uint64_t>(-bytes) : 0;
         change(unlinked ? counters_->unlinked : of(kind), bytes);
     }
 }
 
 std::uint64_t Quota::unlink(Kind kind, std::uint64_t bytes) {
-    if (!on()) {
+    if (!begun_ || counters_->limit == 0) {
         return 0;
     }
     const std::uint64_t moved = std::min<std::uint64_t>(of(kind), bytes);

@@ -40,7 +40,7 @@ class Quota {
     // may have ended in the middle of a change.
     void add_layer(std::function<std::uint64_t()> count);
 
-    // Whether there is a limit. Where there is none nothing is counted.
+    // Whether there is a limit. Where there is none nothing is counted. Asked before each change.
     [[nodiscard]] bool on();
     // Bytes that may be added yet.
     [[nodiscard]] std::uint64_t room();

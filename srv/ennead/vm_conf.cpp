@@ -411,9 +411,9 @@ std::string Settings::command_line(unsigned number, bool shared_root) const {
         return value("cmdline");
     }
     // The boot console speaks on COM1 until the virtio console takes over without repeating it;
-    // `cons` shows the two as one stream. `msize` is the most that Linux's transport does. Who waits
-    // for a record lock that another machine has asks again each second, not half a minute. Our
-    // kernel trusts the TSC, whose frequency CPUID tells.
+    // `cons` shows the two as one stream. `msize` is the most that Linux's transport does. Who
+    // waits for a record lock that another machine has asks again each second, not half a minute.
+    // Our kernel trusts the TSC, whose frequency CPUID tells.
     std::string line =
         "earlyprintk=ttyS0 console=hvc0 root=ennead rootfstype=9p rw "
         "rootflags=trans=virtio,version=9p2000.L,cache=" +
